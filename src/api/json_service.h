@@ -1,0 +1,44 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "api/call_context.h"
+#include "base/result.h"
+#include "http/message.h"
+#include "wire/json.h"
+
+namespace sagebrush::api {
+
+// One AWS service of the JSON 1.0/1.1 protocols: POST /, X-Amz-Target "<prefix>.<Operation>". Handlers are
+// synchronous and run on the blocking pool; one validates nothing that the API model states (that has happened), and
+// returns the reply or an Error. Register everything before the first Call.
+class JsonService {
+ public:
+  // Reply bodies are application/x-amz-json-<version>.
+  explicit JsonService(std::string_view json_version) : json_version_(json_version) {}
+
+  template <class Request, class Reply>
+  void Register(std::string operation, std::function<Result<Reply>(const Request&, const CallContext&)> handler) {
+    operations_[std::move(operation)] = [handler = std::move(handler)](
+                                            std::string_view body, const CallContext& context) -> Result<std::string> {
+      TRY(Request request, wire::FromJson<Request>(body));
+      TRY(Reply reply, handler(request, context));
+      return wire::ToJson(reply);
+    };
+  }
+
+  // `operation` is the part of X-Amz-Target after the dot. Blocks. The reply is complete: errors included, in
+  // the protocol's form, with x-amzn-RequestId.
+  http::Response Call(std::string_view operation, std::string_view body, const CallContext& context) const;
+
+ private:
+  using Operation = std::function<Result<std::string>(std::string_view, const CallContext&)>;
+  std::string json_version_;
+  std::map<std::string, Operation, std::less<>> operations_;
+};
+
+}  // namespace sagebrush::api

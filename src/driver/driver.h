@@ -1,0 +1,143 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace sagebrush::driver {
+
+struct ResourceLimits {
+  double vcpus = 1;
+  int64_t memory_bytes = 0;  // 0: no limit
+  int64_t pids = 16'384;
+};
+
+// What a program runs in. Paths are the host's and appear at the same paths inside.
+struct Environment {
+  std::filesystem::path venv;                     // a Python environment; writable inside, unchanged outside
+  std::vector<std::filesystem::path> read_only;   // e.g. the base interpreter's prefix, when a program cannot see it
+  std::string note;  // printed as the first log line when what runs is not exactly what was asked for; "" for nothing
+};
+
+// One input channel in File mode.
+struct Channel {
+  std::string name;
+  std::filesystem::path links;  // staged directory of hard links; becomes the lower layer of an overlay
+};
+
+// Everything an instance needs, complete before Start. Serialised as spec.json (driver/spec_json.h).
+struct InstanceSpec {
+  InstanceId id;
+  JobName job;
+  std::string job_arn;
+  Epoch epoch;
+  int rank = 0;   // host name algo-<rank + 1>
+  int count = 1;  // instances of the job; all of one job reach each other by host name
+  std::string instance_type;
+  ResourceLimits limits;
+  Environment environment;
+  std::vector<Channel> channels;
+  std::filesystem::path source_archive;                // staged sourcedir.tar.gz; empty when the job has none
+  std::map<std::string, std::string> hyperparameters;  // exactly as in the request
+  std::string input_data_config_json;                  // content of inputdataconfig.json
+  std::string resource_config_json;                    // content of resourceconfig.json
+  std::map<std::string, std::string> variables;        // environment variables: engine's (AWS_*, TRAINING_JOB_*), then user's
+  std::vector<std::string> entrypoint, arguments;      // ContainerEntrypoint/Arguments; empty: the toolkit's contract
+  bool network_isolation = false;
+  bool compress_model = true;  // OutputDataConfig.CompressionType != NONE
+  int64_t stop_grace_ms = 120'000;  // between SIGTERM and SIGKILL
+  std::filesystem::path engine_socket;  // the engine's API, shown inside at kEngineEndpoint
+};
+
+// Where a program inside an instance finds the engine: a loopback address that no program binds by accident. It is
+// also an HTTP(S) proxy to the outside unless the job is isolated.
+inline constexpr char kEngineAddress[] = "127.83.66.1";
+inline constexpr int kEnginePort = 9000;
+inline constexpr char kEngineEndpoint[] = "http://127.83.66.1:9000";
+
+// 1 → 2 → 3 → 4 → 5; 6 from any of 1 to 4. Ended and Lost are final.
+enum class Phase {
+  kStarting,     // 1 namespaces, mounts
+  kDownloading,  // 2 source archive, requirements
+  kTraining,     // 3 the program runs
+  kUploading,    // 4 archives are being made
+  kEnded,        // 5 the outcome is durable
+  kLost,         // 6 the agent died without an outcome (killed, power cut)
+};
+
+struct InstanceStatus {
+  InstanceId id;
+  Epoch epoch;
+  Phase phase = Phase::kStarting;
+  int64_t started_ms = 0, training_started_ms = 0, training_ended_ms = 0, ended_ms = 0;  // wall clock; 0 = not yet
+  // Set in kEnded:
+  bool succeeded = false;
+  bool stopped = false;         // Stop was asked for before the program ended
+  int exit_code = 0;            // of the program; 0 when a signal ended it
+  int signal = 0;               // that ended it, or 0
+  bool out_of_memory = false;   // the memory limit killed it
+  std::string failure_reason;   // "" when it succeeded; at most 1024 characters, the program's own last words
+  std::filesystem::path model_archive;   // model.tar.gz, empty when the program left no model directory
+  std::filesystem::path output_archive;  // output.tar.gz, empty when there was nothing in output/data
+};
+
+struct LogRecord {
+  int64_t timestamp_ms = 0;
+  std::string line;  // without its line end; valid UTF-8
+};
+struct LogChunk {
+  std::vector<LogRecord> records;
+  uint64_t next_offset = 0;  // where to read on; equal to the request's offset when nothing is new
+};
+
+struct StopRequest {
+  Epoch epoch;
+  std::string reason;  // for the log: "StopTrainingJob", "MaxRuntimeExceeded"
+};
+
+// One thing a driver needs from the machine, for `sagebrush doctor`.
+struct Requirement {
+  std::string name;
+  bool met = false;
+  bool mandatory = true;
+  std::string detail;   // what was found
+  std::string remedy;   // the command or setting that mends it; "" when met
+};
+
+// Runs instances. Thread-safe; calls block for milliseconds. Obligations on an implementation, checked by the
+// conformance kit (driver/conformance.h):
+//  1. Start is idempotent on the id: with an id that was started before it changes nothing and succeeds, also when
+//     that instance has ended, until Destroy. After a crash at any moment during Start, a second Start with the same
+//     spec brings about exactly one instance.
+//  2. An instance outlives the process that called Start. List and Inspect of a new process find it.
+//  3. Inspect tells the truth of the moment: an instance whose agent is gone without an outcome is kLost. An id never
+//     started (or destroyed) is kNotFound.
+//  4. What the program printed is complete in ReadLog once the phase is kEnded, in order, and stays until Destroy.
+//  5. Stop returns at once: SIGTERM to the program, SIGKILL after the grace. Stopping an ended instance succeeds.
+//  6. Destroy frees everything; a running instance is killed first. Destroying an unknown id succeeds.
+//  7. Start and Stop with an epoch lower than one seen for that id are refused (kFailedPrecondition).
+//  8. The listener is called (from any thread) soon after a status or log change; calls may be lost or repeated.
+class Driver {
+ public:
+  virtual ~Driver() = default;
+  virtual std::vector<Requirement> Fingerprint() = 0;
+  virtual Result<void> Start(const InstanceSpec& spec) = 0;
+  virtual Result<std::vector<InstanceStatus>> List() = 0;
+  virtual Result<InstanceStatus> Inspect(const InstanceId& id) = 0;
+  // Complete lines from `offset` of the instance's log, about `limit_bytes` of them.
+  virtual Result<LogChunk> ReadLog(const InstanceId& id, uint64_t offset, size_t limit_bytes) = 0;
+  virtual Result<void> Stop(const InstanceId& id, const StopRequest& request) = 0;
+  virtual Result<void> Destroy(const InstanceId& id) = 0;
+  virtual void SetListener(std::function<void(const InstanceId&)> listener) = 0;
+  // A directory on the file system of the instances' work directories, where the caller stages channels.
+  virtual std::filesystem::path StagingDirectory(const InstanceId& id) const = 0;
+};
+
+}  // namespace sagebrush::driver

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sagebrush::io {
+
+struct CommandOutcome {
+  int exit_code = 0;   // 128 + signal when a signal ended it
+  std::string output;  // standard output and standard error, interleaved, the last 64 KiB
+};
+
+struct Command {
+  std::vector<std::string> argv;                                  // argv[0] is looked up in PATH
+  std::vector<std::pair<std::string, std::string>> environment;   // added to the caller's
+  std::string working_directory;                                  // empty: the caller's
+  std::chrono::seconds deadline{1800};                            // then SIGKILL to its process group
+};
+
+// Runs to the end; blocks the calling thread. An error means that it could not be started or passed its deadline;
+// a non-zero exit is no error. The child is a process group of its own and dies with this process.
+Result<CommandOutcome> Run(const Command& command);
+
+}  // namespace sagebrush::io
