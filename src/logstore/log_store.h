@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -20,10 +22,19 @@ struct LogEvent {
   std::string stream;        // set by Filter
 };
 
+// What CreateLogGroup may say of a group besides its name. Kept and shown; none changes how events are stored.
+struct GroupOptions {
+  std::string kms_key_id;
+  std::string log_class = "STANDARD";
+  bool deletion_protected = false;
+  std::map<std::string, std::string> tags;
+};
+
 struct LogGroup {
   std::string name;
   int64_t created_ms = 0;
-  int64_t stored_bytes = 0;
+  int64_t stored_bytes = 0;  // messages plus 26 bytes for each event, as hosted counts
+  GroupOptions options;
 };
 
 struct LogStream {
@@ -53,19 +64,30 @@ struct FilterRequest {
   std::string group;
   std::vector<std::string> streams;  // empty: all
   std::string stream_prefix;
-  std::optional<int64_t> start_ms, end_ms;
-  std::string pattern;  // CloudWatch text pattern: terms, "quoted", -excluded, ?any
-  size_t limit = 10'000;
-  std::string token;  // opaque, from the last page
+  std::optional<int64_t> start_ms;  // inclusive
+  std::optional<int64_t> end_ms;    // exclusive
+  std::string pattern;              // CloudWatch text pattern: terms, "quoted", -excluded, ?any
+  bool descending = false;          // latest first; a token keeps the direction of the request that it came from
+  size_t limit = 10'000;            // events; a page also holds at most 1 MiB and looks at a bounded number of events
+  std::string token;                // opaque, from the last page
 };
 struct FilterPage {
-  std::vector<LogEvent> events;  // by timestamp, stream, position
+  std::vector<LogEvent> events;  // by timestamp, stream, position; may be empty although a token follows
   std::string token;             // "" at the end
+};
+
+struct ListGroupsRequest {
+  std::string prefix;
+  std::string contains;                  // a part of the name, case-sensitive; empty: any
+  std::vector<std::string> names;        // empty: all
+  std::vector<std::string> log_classes;  // empty: all
+  size_t limit = 50;
+  std::string token;
 };
 
 struct ListStreamsRequest {
   std::string group, prefix;
-  bool by_last_event = false;
+  bool by_last_event = false;  // then no prefix; streams without events count as 0
   bool descending = false;
   size_t limit = 50;
   std::string token;
@@ -79,7 +101,7 @@ class LogStore {
   static Result<std::unique_ptr<LogStore>> Open(const std::filesystem::path& directory, const Clock& clock);
   virtual ~LogStore() = default;
 
-  virtual Result<void> CreateGroup(const std::string& group) = 0;
+  virtual Result<void> CreateGroup(const std::string& group, const GroupOptions& options = {}) = 0;
   virtual Result<void> CreateStream(const std::string& group, const std::string& stream) = 0;
   virtual Result<void> Put(const std::string& group, const std::string& stream, std::vector<LogEvent> events) = 0;
 
@@ -93,8 +115,8 @@ class LogStore {
 
   virtual Result<Page> Get(const GetRequest& request) = 0;
   virtual Result<FilterPage> Filter(const FilterRequest& request) = 0;
-  virtual Result<std::pair<std::vector<LogGroup>, std::string>> ListGroups(const std::string& prefix, size_t limit,
-                                                                           const std::string& token) = 0;
+  // By name. The second is the token of the next page: "" unless more than `limit` match.
+  virtual Result<std::pair<std::vector<LogGroup>, std::string>> ListGroups(const ListGroupsRequest& request) = 0;
   // The second is the token of the next page: "" unless more than `limit` match.
   virtual Result<std::pair<std::vector<LogStream>, std::string>> ListStreams(const ListStreamsRequest& request) = 0;
 };
