@@ -36,7 +36,8 @@ struct ObjectInfo {
   std::string content_type;
   std::map<std::string, std::string> headers;   // Content-Encoding, Cache-Control, … as stored
   std::map<std::string, std::string> metadata;  // x-amz-meta-*, lower-case names without the prefix
-  // Checksum the client asked for: "CRC32", "CRC32C", "SHA1", "SHA256" and its base64 (with "-<parts>" if composite).
+  // Checksum the client asked for: "CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256" and its base64 (with "-<parts>" if
+  // composite).
   std::string checksum_algorithm;
   std::string checksum;
 };
@@ -51,6 +52,9 @@ struct ObjectContent {
 struct ChecksumRequest {
   std::string algorithm;  // "" for none
   std::string expected;   // base64; "" when it comes in a trailer, then SetExpectedChecksum
+  // For CreateMultipart: the checksum of the whole object rather than one of the parts' checksums. CRC algorithms only;
+  // CRC64NVME is always so.
+  bool full_object = false;
 };
 
 struct PutOptions {
@@ -58,8 +62,9 @@ struct PutOptions {
   std::map<std::string, std::string> headers;
   std::map<std::string, std::string> metadata;
   ChecksumRequest checksum;
-  std::string content_md5;  // base64; "" for none
+  std::string content_md5;    // base64; "" for none
   std::string if_none_match;  // "*": only when the key is absent, else code PreconditionFailed
+  std::string if_match;       // an ETag: only when the key holds it, else PreconditionFailed (NoSuchKey when absent)
 };
 
 // Takes the bytes of one object or part, then Commit. Destroyed without Commit it leaves nothing behind.
@@ -89,27 +94,45 @@ struct ListResult {
 struct MultipartUpload {
   std::string key, upload_id;
   int64_t created_ms = 0;
+  std::string checksum_algorithm;
 };
 struct PartInfo {
   int number = 0;
   std::string etag;
   uint64_t size = 0;
   int64_t modified_ms = 0;
-  std::string checksum;
+  std::string checksum_algorithm, checksum;
 };
 struct CompletedPart {
   int number = 0;
   std::string etag;      // with or without quotes
   std::string checksum;  // base64, "" for none
 };
+struct CompleteOptions {
+  std::string checksum;                 // of the whole object, base64 ("…-N" when composite); "" for none
+  std::string if_none_match, if_match;  // as in PutOptions
+};
+
+// One share of a prefix that several instances divide (S3DataDistributionType ShardedByS3Key): the objects in key order
+// are dealt round-robin, so the share of `rank` is every object whose position modulo `count` is `rank`.
+struct Shard {
+  int rank = 0;
+  int count = 1;
+};
+struct LinkedPrefix {
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+};
 
 // Buckets and objects. Thread-safe; every call blocks. Errors carry S3's codes: NoSuchBucket, NoSuchKey,
 // NoSuchUpload, BucketNotEmpty, BucketAlreadyOwnedByYou, InvalidBucketName, InvalidPart, InvalidPartOrder,
-// EntityTooSmall, BadDigest, PreconditionFailed, KeyTooLongError.
+// EntityTooSmall, BadDigest, InvalidDigest, InvalidRequest, InvalidArgument, PreconditionFailed, KeyTooLongError.
 //
 // Durable form: an index in SQLite (objects.db); contents up to kInlineBytes inside it, so that one log sync covers
 // many puts; larger ones in immutable files blobs/<xx>/<id>, synced before the index names them. A crash leaves at
-// most unnamed blob files, which Open removes.
+// most unnamed blob files, which Open removes. inline/<xx>/<id> caches small contents as files for LinkTo; it is never
+// synced, so Open drops it when the machine has restarted since. One process at a time has a directory open (the
+// engine's lock sees to it).
 class ObjectStore {
  public:
   static constexpr size_t kInlineBytes = 64 * 1024;
@@ -140,7 +163,8 @@ class ObjectStore {
                                                         const std::string& upload_id, int number,
                                                         ChecksumRequest checksum, std::string content_md5) = 0;
   virtual Result<ObjectInfo> CompleteMultipart(const std::string& bucket, const std::string& key,
-                                               const std::string& upload_id, std::vector<CompletedPart> parts) = 0;
+                                               const std::string& upload_id, std::vector<CompletedPart> parts,
+                                               CompleteOptions options = {}) = 0;
   virtual Result<void> AbortMultipart(const std::string& bucket, const std::string& key,
                                       const std::string& upload_id) = 0;
   virtual Result<std::vector<PartInfo>> ListParts(const std::string& bucket, const std::string& key,
@@ -150,8 +174,18 @@ class ObjectStore {
   // Makes `path` (absent before, its parent present) a file with the object's bytes without copying them: a hard link
   // to the blob (made once from the index for an inline object), mode 0644, owned by the blob owner. Falls back to a
   // copy across file systems or past the link limit. The caller shows it to programs only below an overlay.
-  virtual Result<void> LinkTo(const std::string& bucket, const std::string& key,
-                              const std::filesystem::path& path) = 0;
+  virtual Result<void> LinkTo(const std::string& bucket, const std::string& key, const std::filesystem::path& path) = 0;
+  // LinkTo for every object that an S3Prefix names, below the existing `directory`; directories are made as needed,
+  // mode 0755, owned by the blob owner. `prefix` is a plain key prefix, as on the hosted service, and the paths are:
+  //  1. an object of exactly that key: that object alone, under its base name (as the SDK's download_folder does);
+  //  2. keys below "<prefix>/" (or below a prefix that ends in "/" or is empty): the key after that slash;
+  //  3. keys that only begin alike ("data" also names "data.csv" and "database/x"): the key after the prefix's last
+  //  "/".
+  // A key that ends in "/" is an empty directory, made in every shard. InvalidArgument, naming the key, for parts "..",
+  // ".", "" or longer than 255 bytes, and when two keys want one path or one wants a file where another wants a
+  // directory; some links may have been made by then. Naming no object is a success with 0 files.
+  virtual Result<LinkedPrefix> LinkPrefix(const std::string& bucket, const std::string& prefix,
+                                          const std::filesystem::path& directory, Shard shard = {}) = 0;
   // Puts the file at `path` as the object's content by moving it (same file system) or copying; the file is gone
   // after success. Idempotent with if_none_match "*" only in the sense of PreconditionFailed.
   virtual Result<ObjectInfo> PutFile(const std::string& bucket, const std::string& key,
