@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/clock.h"
+#include "cli/terminal.h"
+#include "client/log_follower.h"
+#include "client/training_jobs.h"
+#include "client/transport.h"
+
+namespace sagebrush::cli {
+
+// The commands about jobs. Each returns the process's exit code (ExitCode) and prints through the terminal only.
+struct CommandContext {
+  Terminal& terminal;
+  client::Transport& engine;
+  client::Waiter& waiter;
+  const Clock& clock;
+};
+
+int ListJobs(CommandContext& context, const client::JobQuery& query, bool json);
+int DescribeJob(CommandContext& context, const std::string& name, bool json);
+
+// Follows the job's output until it ends; the exit code tells the outcome.
+struct AttachOptions {
+  client::LogSelection selection;
+  bool timestamps = false;
+  bool hosts = true;
+};
+int AttachJob(CommandContext& context, const std::string& name, const AttachOptions& options);
+
+// Prints the output so far; with `follow`, goes on until the job ends and then succeeds whatever the outcome.
+struct LogsOptions {
+  client::LogSelection selection;
+  bool timestamps = false;
+  bool hosts = true;
+  bool follow = false;
+};
+int PrintLogs(CommandContext& context, const std::string& name, const LogsOptions& options);
+
+int StopJob(CommandContext& context, const std::string& name, bool wait);
+
+}  // namespace sagebrush::cli

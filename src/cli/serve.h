@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace sagebrush::cli {
+
+// Everything `sagebrush serve` can be told, complete and within bounds (cli/config.h reads and checks it).
+struct ServeOptions {
+  std::filesystem::path data_dir;
+  std::string listen = "127.0.0.1:8770";  // IPv4 or [IPv6] address and port; port 0: any free one
+  std::string region = "us-west-2";
+  std::string account = "000000000000";
+  std::filesystem::path images_file;  // empty: the map built in
+  std::filesystem::path agent;        // empty: sagebrush-agent beside this program
+  std::filesystem::path uv;           // empty: looked up, see FindUv in cli/locations.h
+  int64_t io_threads = 2;
+  int64_t blocking_threads = 16;
+  std::string log_level = "info";  // debug, info, warning, error
+};
+
+// Runs the engine until SIGTERM or SIGINT; returns the process's exit code.
+int RunServe(const ServeOptions& options);
+
+}  // namespace sagebrush::cli

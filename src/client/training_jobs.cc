@@ -1,0 +1,170 @@
+#include "client/training_jobs.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "gen/logs.h"
+#include "gen/sagemaker.h"
+#include "wire/json.h"
+
+namespace sagebrush::client {
+namespace {
+
+namespace sm = gen::sagemaker;
+namespace cw = gen::logs;
+
+constexpr char kLogGroup[] = "/aws/sagemaker/TrainingJobs";
+constexpr int64_t kPageSize = 100;
+
+template <class Reply>
+Result<Reply> ReadReply(std::string_view body) {
+  auto reply = wire::FromJson<Reply>(body);
+  if (reply) return reply;
+  return Fail(Error(ErrorKind::kInternal, "The engine's reply cannot be read: " + reply.error().message));
+}
+
+template <class Reply, class Request>
+Result<Reply> CallSageMaker(Transport& transport, std::string_view name, const Request& request) {
+  TRY(std::string body, transport.CallJson({"sagemaker", "SageMaker", name}, wire::ToJson(request)));
+  return ReadReply<Reply>(body);
+}
+
+template <class Reply, class Request>
+Result<Reply> CallLogs(Transport& transport, std::string_view name, const Request& request) {
+  TRY(std::string body, transport.CallJson({"logs", "Logs_20140328", name}, wire::ToJson(request)));
+  return ReadReply<Reply>(body);
+}
+
+std::optional<int64_t> Ms(const std::optional<wire::Timestamp>& time) {
+  if (!time) return std::nullopt;
+  return time->ms;
+}
+
+void ReadResources(const sm::DescribeTrainingJobResponse& reply, TrainingJob& job) {
+  if (!reply.ResourceConfig) return;
+  const sm::ResourceConfig& resources = *reply.ResourceConfig;
+  job.instance_type = resources.InstanceType.value_or("");
+  job.instance_count = resources.InstanceCount.value_or(0);
+  job.volume_gb = resources.VolumeSizeInGB.value_or(0);
+  for (const sm::InstanceGroup& group : resources.InstanceGroups) {
+    job.instance_count += group.InstanceCount;
+    job.instance_type += (job.instance_type.empty() ? "" : "+") + group.InstanceType;
+  }
+}
+
+void ReadLists(const sm::DescribeTrainingJobResponse& reply, TrainingJob& job) {
+  for (const sm::SecondaryStatusTransition& transition : reply.SecondaryStatusTransitions) {
+    job.transitions.push_back({.status = transition.Status,
+                               .message = transition.StatusMessage.value_or(""),
+                               .started_ms = transition.StartTime.ms,
+                               .ended_ms = Ms(transition.EndTime)});
+  }
+  for (const sm::Channel& channel : reply.InputDataConfig) {
+    const auto& s3 = channel.DataSource.S3DataSource;
+    job.channels.push_back({.name = channel.ChannelName,
+                            .s3_uri = s3 ? s3->S3Uri : "",
+                            .input_mode = channel.InputMode.value_or(job.input_mode),
+                            .content_type = channel.ContentType.value_or("")});
+  }
+}
+
+// The only input is a name, so a refused one is a name that no job has.
+Error UnknownJob(Error error, std::string_view name) {
+  bool unknown = error.code == "ResourceNotFound" || error.code == "ValidationException";
+  if (!unknown) return error;
+  return NotFound("There is no training job named " + std::string(name) + ".", "ResourceNotFound");
+}
+
+}  // namespace
+
+int64_t TrainingJob::DurationMs(int64_t now_ms) const {
+  if (!created_ms) return 0;
+  int64_t end = now_ms;
+  if (terminal()) end = ended_ms ? *ended_ms : modified_ms.value_or(*created_ms);
+  return std::max<int64_t>(end - *created_ms, 0);
+}
+
+Result<TrainingJob> DescribeTrainingJob(Transport& transport, std::string_view name) {
+  sm::DescribeTrainingJobRequest request{.TrainingJobName = std::string(name)};
+  auto body = transport.CallJson({"sagemaker", "SageMaker", "DescribeTrainingJob"}, wire::ToJson(request));
+  if (!body) return Fail(UnknownJob(std::move(body).error(), name));
+  TRY(sm::DescribeTrainingJobResponse reply, ReadReply<sm::DescribeTrainingJobResponse>(*body));
+  TrainingJob job;
+  job.name = reply.TrainingJobName;
+  job.arn = reply.TrainingJobArn;
+  job.status = reply.TrainingJobStatus;
+  job.secondary_status = reply.SecondaryStatus;
+  job.failure_reason = reply.FailureReason.value_or("");
+  if (reply.AlgorithmSpecification) {
+    job.image = reply.AlgorithmSpecification->TrainingImage.value_or("");
+    job.input_mode = reply.AlgorithmSpecification->TrainingInputMode;
+  }
+  job.role_arn = reply.RoleArn.value_or("");
+  job.max_runtime_seconds = reply.StoppingCondition.MaxRuntimeInSeconds.value_or(0);
+  job.created_ms = reply.CreationTime.ms;
+  job.started_ms = Ms(reply.TrainingStartTime);
+  job.ended_ms = Ms(reply.TrainingEndTime);
+  job.modified_ms = Ms(reply.LastModifiedTime);
+  job.hyperparameters = reply.HyperParameters;
+  job.environment = reply.Environment;
+  if (reply.OutputDataConfig) job.output_path = reply.OutputDataConfig->S3OutputPath;
+  job.model_artifact = reply.ModelArtifacts.S3ModelArtifacts;
+  ReadResources(reply, job);
+  ReadLists(reply, job);
+  job.json = *std::move(body);
+  return job;
+}
+
+Result<std::vector<std::string>> ListTrainingJobs(Transport& transport, const JobQuery& query) {
+  sm::ListTrainingJobsRequest request{.SortBy = "CreationTime", .SortOrder = "Descending"};
+  if (!query.status.empty()) request.StatusEquals = query.status;
+  if (!query.name_contains.empty()) request.NameContains = query.name_contains;
+  std::vector<std::string> names;
+  while (names.size() < query.limit) {
+    request.MaxResults = std::min<int64_t>(kPageSize, static_cast<int64_t>(query.limit - names.size()));
+    TRY(auto reply, CallSageMaker<sm::ListTrainingJobsResponse>(transport, "ListTrainingJobs", request));
+    for (sm::TrainingJobSummary& summary : reply.TrainingJobSummaries) {
+      names.push_back(std::move(summary.TrainingJobName));
+    }
+    if (!reply.NextToken || reply.NextToken->empty()) break;
+    request.NextToken = std::move(reply.NextToken);
+  }
+  return names;
+}
+
+Result<void> StopTrainingJob(Transport& transport, std::string_view name) {
+  sm::StopTrainingJobRequest request{.TrainingJobName = std::string(name)};
+  TRYV(transport.CallJson({"sagemaker", "SageMaker", "StopTrainingJob"}, wire::ToJson(request)));
+  return {};
+}
+
+Result<std::vector<std::string>> ListLogStreams(Transport& transport, std::string_view job) {
+  cw::DescribeLogStreamsRequest request{
+      .logGroupName = kLogGroup, .logStreamNamePrefix = std::string(job) + "/", .orderBy = "LogStreamName"};
+  std::vector<std::string> names;
+  while (true) {
+    auto reply = CallLogs<cw::DescribeLogStreamsResponse>(transport, "DescribeLogStreams", request);
+    if (!reply && reply.error().code == "ResourceNotFoundException") return names;
+    if (!reply) return Fail(std::move(reply).error());
+    for (cw::LogStream& stream : reply->logStreams) names.push_back(std::move(stream.logStreamName).value_or(""));
+    if (!reply->nextToken || reply->nextToken->empty()) return names;
+    request.nextToken = std::move(reply->nextToken);
+  }
+}
+
+Result<LogPage> ReadLog(Transport& transport, std::string_view stream, std::string_view token,
+                        std::optional<int64_t> since_ms) {
+  cw::GetLogEventsRequest request{
+      .logGroupName = kLogGroup, .logStreamName = std::string(stream), .startTime = since_ms, .startFromHead = true};
+  if (!token.empty()) request.nextToken = std::string(token);
+  TRY(auto reply, CallLogs<cw::GetLogEventsResponse>(transport, "GetLogEvents", request));
+  LogPage page{.events = {}, .forward_token = std::move(reply.nextForwardToken).value_or(std::string(token))};
+  page.events.reserve(reply.events.size());
+  for (cw::OutputLogEvent& event : reply.events) {
+    page.events.push_back(
+        {.timestamp_ms = event.timestamp.value_or(0), .message = std::move(event.message).value_or("")});
+  }
+  return page;
+}
+
+}  // namespace sagebrush::client
