@@ -21,9 +21,9 @@ struct Credentials {
 // The parts of a request that a signature covers.
 struct SignableRequest {
   std::string method;
-  std::string path;                                         // raw, as sent (percent-encoded)
-  std::vector<std::pair<std::string, std::string>> query;   // decoded
-  std::vector<std::pair<std::string, std::string>> headers; // as sent, including Host
+  std::string path;                                          // raw, as sent (percent-encoded)
+  std::vector<std::pair<std::string, std::string>> query;    // decoded
+  std::vector<std::pair<std::string, std::string>> headers;  // as sent, including Host
 };
 
 struct VerifiedCaller {
