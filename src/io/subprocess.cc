@@ -75,19 +75,19 @@ Result<CommandOutcome> Run(const Command& command) {
 
   CommandOutcome outcome;
   int64_t deadline_ms = MonotonicMs() + std::chrono::milliseconds(command.deadline).count();
-  bool late = false;
+  bool late = false, cancelled = false;
   char buffer[16 * 1024];
   while (true) {
     pollfd waiting{reader.get(), POLLIN, 0};
     int64_t left_ms = deadline_ms - MonotonicMs();
-    int ready = left_ms > 0 ? poll(&waiting, 1, static_cast<int>(std::min<int64_t>(left_ms, 60'000))) : 0;
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready == 0 && MonotonicMs() < deadline_ms) continue;
-    if (ready == 0) {
-      late = true;
+    cancelled = command.cancelled != nullptr && command.cancelled->load();
+    late = left_ms <= 0;
+    if (late || cancelled) {
       kill(-child, SIGKILL);
       break;
     }
+    int ready = poll(&waiting, 1, static_cast<int>(std::min<int64_t>(left_ms, 200)));
+    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
     ssize_t got = read(reader.get(), buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
@@ -97,6 +97,7 @@ Result<CommandOutcome> Run(const Command& command) {
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
+  if (cancelled) return Fail(Error(ErrorKind::kCancelled, command.argv[0] + " was cancelled"));
   if (late) {
     return Fail(Error(ErrorKind::kDeadlineExceeded, command.argv[0] + " did not end within " +
                                                         std::to_string(command.deadline.count()) + " s"));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -19,9 +20,11 @@ struct Command {
   std::vector<std::pair<std::string, std::string>> environment;   // added to the caller's
   std::string working_directory;                                  // empty: the caller's
   std::chrono::seconds deadline{1800};                            // then SIGKILL to its process group
+  const std::atomic<bool>* cancelled = nullptr;                   // looked at five times a second; true: SIGKILL too
 };
 
-// Runs to the end; blocks the calling thread. An error means that it could not be started or passed its deadline;
+// Runs to the end; blocks the calling thread. An error means that it could not be started, passed its deadline
+// (kDeadlineExceeded) or was cancelled (kCancelled);
 // a non-zero exit is no error. The child is a process group of its own and dies with this process.
 Result<CommandOutcome> Run(const Command& command);
 

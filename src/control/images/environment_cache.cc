@@ -1,0 +1,215 @@
+#include "control/images/environment_cache.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "io/file.h"
+#include "io/subprocess.h"
+
+namespace sagebrush::control {
+namespace fs = std::filesystem;
+namespace {
+
+std::string ContentHash(const ImageRecipe& recipe, const PythonInterpreter& python) {
+  std::string text = "v1\n" + python.executable.string() + "\n" + python.version + "\n";
+  for (const std::string& requirement : recipe.requirements) text += requirement + "\n";
+  return HexEncode(Sha256(text)).substr(0, 24);
+}
+
+std::string Joined(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const std::string& part : parts) out += (out.empty() ? "" : " ") + part;
+  return out;
+}
+
+// The lines of uv's output that say why, without progress lines.
+std::string Cause(const std::string& output) {
+  std::string kept;
+  for (std::string_view line : Split(output, '\n')) {
+    std::string_view text = Trim(line);
+    if (text.empty() || text.starts_with("Using Python") || text.starts_with("Resolved") ||
+        text.starts_with("Downloading") || text.starts_with("warning:")) {
+      continue;
+    }
+    kept += (kept.empty() ? "" : " ") + std::string(text);
+  }
+  return kept.size() > 600 ? kept.substr(0, 600) + "…" : kept;
+}
+
+// Held over a build so that two engines sharing the cache do not make the same environment at once.
+Result<io::UniqueFd> Lock(const fs::path& file) {
+  TRY(io::UniqueFd fd, io::Open(file, O_RDWR | O_CREAT, 0644));
+  while (::flock(fd.get(), LOCK_EX) != 0) {
+    if (errno != EINTR) return Fail(FromErrno(errno, "cannot lock " + file.string()));
+  }
+  return fd;
+}
+
+}  // namespace
+
+EnvironmentCache::EnvironmentCache(ImageCatalog catalog, Options options)
+    : catalog_(std::move(catalog)), options_(std::move(options)) {}
+
+EnvironmentCache::~EnvironmentCache() {
+  std::map<std::string, std::unique_ptr<Build>> builds;
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;  // ends uv
+    builds.swap(builds_);
+  }
+  for (auto& [uri, build] : builds) {
+    if (build->thread.joinable()) build->thread.join();
+  }
+}
+
+EnvironmentCache::State EnvironmentCache::Ensure(const std::string& image_uri) {
+  std::lock_guard lock(mutex_);
+  auto found = builds_.find(image_uri);
+  if (found != builds_.end()) return found->second->state;
+  if (stopping_) return {};
+  auto build = std::make_unique<Build>();
+  build->thread = std::thread([this, image_uri] { RunBuild(image_uri); });
+  return builds_.emplace(image_uri, std::move(build)).first->second->state;
+}
+
+void EnvironmentCache::Forget(const std::string& image_uri) {
+  std::unique_ptr<Build> forgotten;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = builds_.find(image_uri);
+    if (found == builds_.end() || found->second->state.phase != State::Phase::kFailed) return;
+    forgotten = std::move(found->second);
+    builds_.erase(found);
+  }
+  if (forgotten->thread.joinable()) forgotten->thread.join();
+}
+
+void EnvironmentCache::RunBuild(std::string image_uri) {
+  int64_t begun_ms = MonotonicMs();
+  Result<driver::Environment> made = Make(image_uri);
+  State state;
+  if (made) {
+    state.phase = State::Phase::kReady;
+    state.environment = *std::move(made);
+    Log(LogLevel::kInfo, "image_ready",
+        {{"image", image_uri}, {"venv", state.environment.venv.string()}, {"ms", MonotonicMs() - begun_ms}});
+  } else {
+    state.phase = State::Phase::kFailed;
+    state.failure = made.error().message;
+    Log(LogLevel::kWarning, "image_failed", {{"image", image_uri}, {"error", state.failure}});
+  }
+  {
+    std::lock_guard lock(mutex_);
+    auto found = builds_.find(image_uri);
+    if (found == builds_.end()) return;  // stopping
+    found->second->state = std::move(state);
+  }
+  if (options_.on_change) options_.on_change();
+}
+
+const std::vector<PythonInterpreter>& EnvironmentCache::Interpreters() {
+  std::call_once(interpreters_found_, [this] { interpreters_ = FindPythonInterpreters(); });
+  return interpreters_;
+}
+
+Result<driver::Environment> EnvironmentCache::Make(const std::string& image_uri) {
+  Result<ImageRecipe> recipe = catalog_.Find(image_uri);
+  if (!recipe) return Fail(Error(ErrorKind::kInvalidArgument, "ClientError: " + recipe.error().message));
+  std::vector<PythonInterpreter> candidates = ByNearness(Interpreters(), recipe->python);
+  if (candidates.empty()) {
+    return Fail(Error(ErrorKind::kUnavailable, "no Python 3 with the venv module was found on this machine: install "
+                                               "one (apt-get install python3-venv)"));
+  }
+  std::string reasons;
+  for (const PythonInterpreter& python : candidates) {
+    Result<driver::Environment> made = MakeWith(*recipe, python);
+    if (made) {
+      made->note = recipe->note;
+      if (!recipe->python.empty() && python.minor() != recipe->python) {
+        made->note += (made->note.empty() ? "" : " ") + std::string("sagebrush: this image asks for Python ") +
+                      recipe->python + ", which is not installed or has no such packages; running on Python " +
+                      python.version + ".";
+      }
+      return made;
+    }
+    reasons += (reasons.empty() ? "" : "; ") + std::string("Python ") + python.version + ": " + made.error().message;
+    if (made.error().kind != ErrorKind::kFailedPrecondition) break;  // another Python would not help
+  }
+  if (reasons.size() > 800) reasons = reasons.substr(0, 800) + "…";
+  return Fail(Error(ErrorKind::kInvalidArgument,
+                    "ClientError: the environment of image '" + image_uri + "' (" + Joined(recipe->requirements) +
+                        ") cannot be made on this machine. " + reasons));
+}
+
+Result<driver::Environment> EnvironmentCache::MakeWith(const ImageRecipe& recipe, const PythonInterpreter& python) {
+  std::string hash = ContentHash(recipe, python);
+  fs::path folder = options_.directory / hash;
+  driver::Environment environment{folder / "venv", {}, ""};
+  if (python.prefix != "/usr" && python.prefix != "/") environment.read_only.push_back(python.prefix);
+  std::error_code ignored;
+  if (fs::exists(folder / "environment.json", ignored)) return environment;
+
+  TRYV(io::MakeDirectories(options_.directory));
+  TRY(io::UniqueFd lock, Lock(options_.directory / (hash + ".lock")));
+  if (fs::exists(folder / "environment.json", ignored)) return environment;
+  TRYV(io::RemoveTree(folder));
+  TRYV(io::MakeDirectories(folder));
+  Result<void> installed = Install(folder, recipe, python);
+  if (installed) installed = GiveToInstances(folder / "venv");
+  if (!installed) {
+    static_cast<void>(io::RemoveTree(folder));
+    return Fail(installed.error());
+  }
+  boost::json::object record{{"python", python.version}, {"requirements", Joined(recipe.requirements)}};
+  TRYV(io::WriteFileDurably(folder / "environment.json", boost::json::serialize(record), 0644));
+  return environment;
+}
+
+Result<void> EnvironmentCache::Install(const fs::path& folder, const ImageRecipe& recipe,
+                                       const PythonInterpreter& python) {
+  // --seed: scripts and requirements.txt expect pip in the image.
+  io::Command make{{options_.uv, "--no-config", "venv", "--quiet", "--seed", "--python", python.executable.string(),
+                    (folder / "venv").string()}};
+  make.environment = {{"UV_CACHE_DIR", (options_.directory / "uv-cache").string()}, {"UV_PYTHON_DOWNLOADS", "never"}};
+  make.cancelled = &stopping_;
+  io::Command install = make;
+  install.argv = {options_.uv, "--no-config", "pip", "install", "--quiet", "--no-build", "--python",
+                  (folder / "venv/bin/python").string()};
+  install.argv.insert(install.argv.end(), recipe.requirements.begin(), recipe.requirements.end());
+  for (const io::Command* step : {&make, &install}) {
+    if (step == &install && recipe.requirements.empty()) break;
+    Log(LogLevel::kInfo, "image_step", {{"command", Joined(step->argv)}});
+    TRY(io::CommandOutcome outcome, io::Run(*step));
+    if (outcome.exit_code == 127 && outcome.output.empty()) {
+      return Fail(Error(ErrorKind::kUnavailable, "the program '" + options_.uv +
+                                                     "' cannot be run: install uv (pip install uv) or name it with "
+                                                     "--uv; 'sagebrush doctor' checks it"));
+    }
+    if (outcome.exit_code != 0) return Fail(Error(ErrorKind::kFailedPrecondition, Cause(outcome.output)));
+  }
+  return {};
+}
+
+Result<void> EnvironmentCache::GiveToInstances(const fs::path& folder) {
+  if (options_.owner_uid == ::geteuid()) return {};
+  std::error_code error;
+  if (::lchown(folder.c_str(), options_.owner_uid, options_.owner_gid) != 0) {
+    return Fail(FromErrno(errno, "cannot change the owner of " + folder.string()));
+  }
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder, error)) {
+    if (::lchown(entry.path().c_str(), options_.owner_uid, options_.owner_gid) != 0) {
+      return Fail(FromErrno(errno, "cannot change the owner of " + entry.path().string()));
+    }
+  }
+  if (error) return Fail(FromErrno(error.value(), "cannot list " + folder.string()));
+  return {};
+}
+
+}  // namespace sagebrush::control

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "control/images/image_catalog.h"
+#include "control/images/python_interpreters.h"
+#include "driver/driver.h"
+
+namespace sagebrush::control {
+
+// The Python environments that images stand for, made with uv at first use and kept by content: the folder's name is
+// the hash of the interpreter and the requirement set, so that two URIs that mean the same share one.
+//
+// Threads: one builder thread per environment being made; Ensure never blocks on a build. Crash behaviour: a folder
+// without environment.json (written last) is a torn build and is made anew; a lock file keeps two engines that share
+// the cache from building the same one at once.
+class EnvironmentCache {
+ public:
+  struct Options {
+    std::filesystem::path directory;
+    std::string uv = "uv";       // program, looked up in PATH
+    uid_t owner_uid = 0;         // programs see the environment as owned by root inside; see driver/sandbox
+    gid_t owner_gid = 0;
+    std::function<void()> on_change;  // called from a builder thread when a build has ended
+  };
+
+  EnvironmentCache(ImageCatalog catalog, Options options);
+  ~EnvironmentCache();  // cancels the builds under way and waits for them
+  EnvironmentCache(const EnvironmentCache&) = delete;
+  EnvironmentCache& operator=(const EnvironmentCache&) = delete;
+
+  struct State {
+    enum class Phase { kPreparing, kReady, kFailed } phase = Phase::kPreparing;
+    driver::Environment environment;  // in kReady
+    std::string failure;              // in kFailed: for the job's FailureReason
+  };
+  // The environment of an image; starts making it when it is not there. A failure is reported once to each caller that
+  // waited for it; the next Ensure after `Forget` tries again.
+  State Ensure(const std::string& image_uri);
+  void Forget(const std::string& image_uri);
+
+ private:
+  struct Build {
+    State state;
+    std::thread thread;
+  };
+  void RunBuild(std::string image_uri);
+  Result<driver::Environment> Make(const std::string& image_uri);
+  Result<driver::Environment> MakeWith(const ImageRecipe& recipe, const PythonInterpreter& python);
+  Result<void> Install(const std::filesystem::path& folder, const ImageRecipe& recipe, const PythonInterpreter& python);
+  Result<void> GiveToInstances(const std::filesystem::path& folder);
+  const std::vector<PythonInterpreter>& Interpreters();
+
+  const ImageCatalog catalog_;
+  const Options options_;
+  std::once_flag interpreters_found_;
+  std::vector<PythonInterpreter> interpreters_;
+  std::mutex mutex_;
+  std::atomic<bool> stopping_ = false;
+  std::map<std::string, std::unique_ptr<Build>> builds_;   // by image URI; guarded by mutex_
+};
+
+}  // namespace sagebrush::control

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+
+#include "control/training_job_table.h"
+#include "driver/driver.h"
+
+namespace sagebrush::control {
+
+// "<job>.<attempt>.<rank>": the same whoever computes it, so that a restart finds what was started.
+InstanceId InstanceIdOf(const JobName& job, int attempt, int rank);
+struct InstanceIdParts {
+  JobName job;
+  int attempt = 0;
+  int rank = 0;
+};
+Result<InstanceIdParts> ParseInstanceId(const InstanceId& id);
+
+// The part of an instance's specification that follows from the request alone: names, limits, configuration files,
+// hyperparameters, entry point. Environment, credentials and staged paths are the reconciler's to add.
+Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, const std::string& job_arn, int rank);
+
+}  // namespace sagebrush::control

@@ -1,0 +1,88 @@
+#include "control/log_pump.h"
+
+#include "base/log.h"
+
+namespace sagebrush::control {
+namespace {
+
+constexpr size_t kChunkBytes = 1 << 20;
+constexpr int64_t kResyncMs = 1000;  // hints may be lost
+
+}  // namespace
+
+LogPump::LogPump(driver::Driver& driver, logstore::LogStore& logs)
+    : driver_(driver),
+      logs_(logs),
+      queue_({.name = "log_pump",
+              .threads = 2,
+              .resync_ms = kResyncMs,
+              .work =
+                  [this](const std::string& key) {
+                    Result<void> drained = Drain(InstanceId(key));
+                    if (!drained) {
+                      Log(LogLevel::kWarning, "log_pump_failed", {{"instance", key}, {"error", drained.error().message}});
+                    }
+                  },
+              .resync =
+                  [this] {
+                    std::lock_guard lock(mutex_);
+                    std::vector<std::string> keys;
+                    for (const auto& [id, stream] : streams_) keys.push_back(id);
+                    return keys;
+                  }}) {}
+
+std::string LogPump::StreamName(const JobName& job, int rank, int64_t job_created_ms) {
+  return job.value() + "/algo-" + std::to_string(rank + 1) + "-" + std::to_string(job_created_ms / 1000);
+}
+
+void LogPump::Watch(const InstanceId& id, std::string stream) {
+  std::lock_guard lock(mutex_);
+  streams_[id.value()] = std::move(stream);
+  auto& pump_mutex = pump_mutexes_[id.value()];
+  if (pump_mutex == nullptr) pump_mutex = std::make_shared<std::mutex>();
+}
+
+void LogPump::Forget(const InstanceId& id) {
+  std::lock_guard lock(mutex_);
+  streams_.erase(id.value());
+  pump_mutexes_.erase(id.value());
+}
+
+void LogPump::Wake(const InstanceId& id) { queue_.Add(id.value()); }
+
+Result<void> LogPump::Drain(const InstanceId& id) {
+  std::string stream;
+  std::shared_ptr<std::mutex> pump_mutex;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = streams_.find(id.value());
+    if (found == streams_.end()) return {};  // not ours, or done with
+    stream = found->second;
+    pump_mutex = pump_mutexes_.at(id.value());
+  }
+  std::lock_guard pumping(*pump_mutex);
+  return Pump(id, stream);
+}
+
+Result<void> LogPump::Pump(const InstanceId& id, const std::string& stream) {
+  TRY(uint64_t offset, logs_.IngestedOffset(kTrainingJobLogGroup, stream));
+  while (true) {
+    Result<driver::LogChunk> chunk = driver_.ReadLog(id, offset, kChunkBytes);
+    if (!chunk) {
+      if (chunk.error().kind == ErrorKind::kNotFound) return {};  // destroyed meanwhile, or not started yet
+      return Fail(std::move(chunk).error());
+    }
+    if (chunk->next_offset == offset) return {};
+    std::vector<logstore::LogEvent> events;
+    events.reserve(chunk->records.size());
+    for (driver::LogRecord& record : chunk->records) {
+      logstore::LogEvent event;
+      event.timestamp_ms = record.timestamp_ms;
+      event.message = std::move(record.line);
+      events.push_back(std::move(event));
+    }
+    TRY(offset, logs_.Ingest(kTrainingJobLogGroup, stream, offset, chunk->next_offset, std::move(events)));
+  }
+}
+
+}  // namespace sagebrush::control

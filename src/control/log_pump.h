@@ -1,0 +1,48 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "control/work_queue.h"
+#include "driver/driver.h"
+#include "logstore/log_store.h"
+
+namespace sagebrush::control {
+
+// Carries what instances print from their spools into the log store, each line once: the store records in one commit
+// the lines and the offset they were read up to, so that a crash between reading and storing repeats or loses nothing.
+// Threads: its own work queue, keyed by instance.
+class LogPump {
+ public:
+  LogPump(driver::Driver& driver, logstore::LogStore& logs);
+
+  void Start() { queue_.Start(); }
+  void Stop() { queue_.Stop(); }
+
+  // Names the stream that the instance's lines go to. Call before the instance starts, or when a restart finds it.
+  void Watch(const InstanceId& id, std::string stream);
+  void Forget(const InstanceId& id);
+  // A hint that the instance has printed something.
+  void Wake(const InstanceId& id);
+  // Everything that the spool holds is in the store when this returns. Blocks.
+  Result<void> Drain(const InstanceId& id);
+
+  // "<job>/algo-<rank + 1>-<epoch seconds>": one per host and job, the same after a restart.
+  static std::string StreamName(const JobName& job, int rank, int64_t job_created_ms);
+
+ private:
+  Result<void> Pump(const InstanceId& id, const std::string& stream);
+
+  driver::Driver& driver_;
+  logstore::LogStore& logs_;
+  std::mutex mutex_;
+  std::map<std::string, std::string> streams_;                       // instance → stream; guarded by mutex_
+  std::map<std::string, std::shared_ptr<std::mutex>> pump_mutexes_;  // one pumper per instance; guarded by mutex_
+  WorkQueue queue_;
+};
+
+inline constexpr char kTrainingJobLogGroup[] = "/aws/sagemaker/TrainingJobs";
+
+}  // namespace sagebrush::control

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/clock.h"
+#include "control/tag_table.h"
+#include "control/training_job_table.h"
+#include "gen/sagemaker.h"
+
+namespace sagebrush::control {
+
+// The API's view of training jobs: checks a request, commits one transaction, and wakes the reconciler; it causes
+// nothing else. Requests have passed the API model's validation. Thread-safe; calls block.
+class TrainingJobFrontend {
+ public:
+  struct Options {
+    std::string account, region;
+    std::function<void(const JobName&)> wake;  // the reconciler
+  };
+  TrainingJobFrontend(TrainingJobTable& jobs, TagTable& tags, const Clock& clock, Options options);
+
+  // Errors: ValidationException, ResourceInUse. Repeating the call with the same invocation id succeeds.
+  Result<gen::sagemaker::CreateTrainingJobResponse> Create(gen::sagemaker::CreateTrainingJobRequest request,
+                                                           const std::string& invocation_id);
+  Result<gen::sagemaker::DescribeTrainingJobResponse> Describe(
+      const gen::sagemaker::DescribeTrainingJobRequest& request);
+  Result<gen::sagemaker::ListTrainingJobsResponse> List(const gen::sagemaker::ListTrainingJobsRequest& request);
+  // ValidationException for a job that has ended. Stopping a stopping job succeeds.
+  Result<gen::sagemaker::StopTrainingJobResponse> Stop(const gen::sagemaker::StopTrainingJobRequest& request);
+
+  Result<gen::sagemaker::ListTagsOutput> ListTags(const gen::sagemaker::ListTagsInput& request);
+  Result<gen::sagemaker::AddTagsOutput> AddTags(const gen::sagemaker::AddTagsInput& request);
+  Result<gen::sagemaker::DeleteTagsOutput> DeleteTags(const gen::sagemaker::DeleteTagsInput& request);
+
+  std::string ArnOf(const std::string& job_name) const;
+
+ private:
+  Result<void> CheckTaggable(const std::string& arn);
+
+  TrainingJobTable& jobs_;
+  TagTable& tags_;
+  const Clock& clock_;
+  const Options options_;
+};
+
+}  // namespace sagebrush::control

@@ -1,0 +1,177 @@
+#include "control/training_job_request.h"
+
+#include <boost/json.hpp>
+#include <set>
+
+#include "domain/instance_type.h"
+
+namespace sagebrush::control {
+namespace {
+
+namespace sm = gen::sagemaker;
+
+Error Invalid(std::string message) { return InvalidArgument(std::move(message), "ValidationException"); }
+
+Error NotHonoured(std::string_view field, std::string_view instead = "leave it out") {
+  return Invalid(std::string(field) + " is not supported by Sagebrush: " + std::string(instead) + ".");
+}
+
+Result<void> CheckAlgorithm(const sm::CreateTrainingJobRequest& request) {
+  if (!request.AlgorithmSpecification) return Fail(Invalid("AlgorithmSpecification is required."));
+  const sm::AlgorithmSpecification& algorithm = *request.AlgorithmSpecification;
+  if (algorithm.AlgorithmName) {
+    return Fail(NotHonoured("AlgorithmSpecification.AlgorithmName", "name a TrainingImage instead"));
+  }
+  if (!algorithm.TrainingImage) return Fail(Invalid("AlgorithmSpecification.TrainingImage is required."));
+  if (algorithm.TrainingImageConfig) return Fail(NotHonoured("AlgorithmSpecification.TrainingImageConfig"));
+  if (algorithm.TrainingInputMode == "Pipe") {
+    return Fail(NotHonoured("AlgorithmSpecification.TrainingInputMode Pipe", "use File or FastFile"));
+  }
+  return {};
+}
+
+Result<void> CheckChannel(const sm::Channel& channel) {
+  std::string field = "InputDataConfig channel '" + channel.ChannelName + "': ";
+  if (channel.DataSource.FileSystemDataSource) return Fail(NotHonoured(field + "FileSystemDataSource", "use S3DataSource"));
+  if (channel.DataSource.DatasetSource) return Fail(NotHonoured(field + "DatasetSource", "use S3DataSource"));
+  if (!channel.DataSource.S3DataSource) return Fail(Invalid(field + "DataSource.S3DataSource is required."));
+  const sm::S3DataSource& source = *channel.DataSource.S3DataSource;
+  if (source.S3DataType != "S3Prefix") {
+    return Fail(NotHonoured(field + "S3DataType " + source.S3DataType, "use S3Prefix"));
+  }
+  if (!source.AttributeNames.empty()) return Fail(NotHonoured(field + "AttributeNames"));
+  if (!source.InstanceGroupNames.empty()) return Fail(NotHonoured(field + "InstanceGroupNames"));
+  if (source.HubAccessConfig) return Fail(NotHonoured(field + "HubAccessConfig"));
+  if (channel.InputMode == "Pipe") return Fail(NotHonoured(field + "InputMode Pipe", "use File or FastFile"));
+  if (channel.CompressionType.value_or("None") != "None") {
+    return Fail(NotHonoured(field + "CompressionType " + *channel.CompressionType, "decompress in the script"));
+  }
+  if (channel.RecordWrapperType.value_or("None") != "None") {
+    return Fail(NotHonoured(field + "RecordWrapperType " + *channel.RecordWrapperType + " (it belongs to Pipe mode)"));
+  }
+  if (channel.ShuffleConfig) return Fail(NotHonoured(field + "ShuffleConfig (it belongs to Pipe mode)"));
+  TRYV(ParseS3Uri(source.S3Uri));
+  return {};
+}
+
+Result<void> CheckChannels(const sm::CreateTrainingJobRequest& request) {
+  std::set<std::string> names;
+  for (const sm::Channel& channel : request.InputDataConfig) {
+    if (!names.insert(channel.ChannelName).second) {
+      return Fail(Invalid("InputDataConfig names channel '" + channel.ChannelName + "' twice."));
+    }
+    TRYV(CheckChannel(channel));
+  }
+  return {};
+}
+
+Result<void> CheckResources(const sm::CreateTrainingJobRequest& request) {
+  if (!request.ResourceConfig) return Fail(Invalid("ResourceConfig is required."));
+  const sm::ResourceConfig& resources = *request.ResourceConfig;
+  if (!resources.InstanceGroups.empty()) {
+    return Fail(NotHonoured("ResourceConfig.InstanceGroups", "use InstanceType and InstanceCount"));
+  }
+  if (resources.TrainingPlanArn) return Fail(NotHonoured("ResourceConfig.TrainingPlanArn"));
+  if (resources.InstancePlacementConfig) return Fail(NotHonoured("ResourceConfig.InstancePlacementConfig"));
+  if (!resources.InstancePreferences.empty()) return Fail(NotHonoured("ResourceConfig.InstancePreferences"));
+  if (!resources.InstanceType || !resources.InstanceCount) {
+    return Fail(Invalid("ResourceConfig needs InstanceType and InstanceCount."));
+  }
+  if (*resources.InstanceCount < 1) return Fail(Invalid("ResourceConfig.InstanceCount must be at least 1."));
+  Result<domain::InstanceType> type = domain::ParseInstanceType(*resources.InstanceType);
+  if (!type) return Fail(Invalid(type.error().message));
+  return {};
+}
+
+Result<void> CheckStopping(const sm::CreateTrainingJobRequest& request) {
+  if (!request.StoppingCondition) return Fail(Invalid("StoppingCondition is required."));
+  const sm::StoppingCondition& stopping = *request.StoppingCondition;
+  if (request.EnableManagedSpotTraining.value_or(false)) {
+    if (!stopping.MaxWaitTimeInSeconds) {
+      return Fail(Invalid("MaxWaitTimeInSeconds is required when EnableManagedSpotTraining is true."));
+    }
+    if (*stopping.MaxWaitTimeInSeconds < stopping.MaxRuntimeInSeconds.value_or(86'400)) {
+      return Fail(Invalid("MaxWaitTimeInSeconds must be equal to or greater than MaxRuntimeInSeconds."));
+    }
+  } else if (stopping.MaxWaitTimeInSeconds) {
+    return Fail(Invalid("MaxWaitTimeInSeconds is only allowed when EnableManagedSpotTraining is true."));
+  }
+  return {};
+}
+
+Result<void> CheckUnsupported(const sm::CreateTrainingJobRequest& request) {
+  if (request.CheckpointConfig) return Fail(NotHonoured("CheckpointConfig"));
+  if (!request.DebugRuleConfigurations.empty()) return Fail(NotHonoured("DebugRuleConfigurations"));
+  if (!request.ProfilerRuleConfigurations.empty()) return Fail(NotHonoured("ProfilerRuleConfigurations"));
+  if (request.TensorBoardOutputConfig) {
+    return Fail(NotHonoured("TensorBoardOutputConfig", "write the logs below /opt/ml/output/data instead"));
+  }
+  if (request.RetryStrategy) return Fail(NotHonoured("RetryStrategy"));
+  if (request.RemoteDebugConfig && request.RemoteDebugConfig->EnableRemoteDebug.value_or(false)) {
+    return Fail(NotHonoured("RemoteDebugConfig.EnableRemoteDebug"));
+  }
+  if (request.ServerlessJobConfig) return Fail(NotHonoured("ServerlessJobConfig"));
+  if (request.MlflowConfig) return Fail(NotHonoured("MlflowConfig"));
+  if (request.ModelPackageConfig) return Fail(NotHonoured("ModelPackageConfig"));
+  return {};
+}
+
+std::string WithoutTrailingSlash(std::string text) {
+  while (text.ends_with('/')) text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+Result<S3Uri> ParseS3Uri(std::string_view uri) {
+  std::string_view rest = uri;
+  if (!rest.starts_with("s3://")) {
+    return Fail(Invalid("'" + std::string(uri) + "' is no S3 URI: it must have the form s3://bucket/prefix."));
+  }
+  rest.remove_prefix(5);
+  size_t slash = rest.find('/');
+  S3Uri parsed{std::string(rest.substr(0, slash)),
+               slash == std::string_view::npos ? std::string() : std::string(rest.substr(slash + 1))};
+  if (parsed.bucket.empty()) return Fail(Invalid("'" + std::string(uri) + "' names no bucket."));
+  return parsed;
+}
+
+Result<void> CheckTrainingJobRequest(const sm::CreateTrainingJobRequest& request) {
+  TRYV(CheckAlgorithm(request));
+  TRYV(CheckChannels(request));
+  TRYV(CheckResources(request));
+  TRYV(CheckStopping(request));
+  TRYV(CheckUnsupported(request));
+  TRYV(ParseS3Uri(request.OutputDataConfig.S3OutputPath));
+  return {};
+}
+
+domain::TrainingJobLimits LimitsOf(const sm::CreateTrainingJobRequest& request) {
+  domain::TrainingJobLimits limits;
+  limits.instance_count = static_cast<int>(request.ResourceConfig->InstanceCount.value_or(1));
+  limits.max_runtime_ms = request.StoppingCondition->MaxRuntimeInSeconds.value_or(86'400) * 1000;
+  limits.max_wait_ms = request.StoppingCondition->MaxWaitTimeInSeconds.value_or(0) * 1000;
+  if (limits.max_wait_ms == 0) limits.max_wait_ms = request.StoppingCondition->MaxPendingTimeInSeconds.value_or(0) * 1000;
+  return limits;
+}
+
+std::string OutputPrefix(const sm::CreateTrainingJobRequest& request) {
+  return WithoutTrailingSlash(request.OutputDataConfig.S3OutputPath) + "/" + request.TrainingJobName + "/output";
+}
+
+std::string ModelArtifactsUri(const sm::CreateTrainingJobRequest& request) {
+  bool plain = request.OutputDataConfig.CompressionType.value_or("GZIP") == "NONE";
+  return OutputPrefix(request) + (plain ? "/model/" : "/model.tar.gz");
+}
+
+std::optional<std::string> SubmitDirectory(const sm::CreateTrainingJobRequest& request) {
+  auto found = request.HyperParameters.find("sagemaker_submit_directory");
+  if (found == request.HyperParameters.end()) return std::nullopt;
+  boost::system::error_code error;
+  boost::json::value decoded = boost::json::parse(found->second, error);
+  std::string text = !error && decoded.is_string() ? std::string(decoded.get_string()) : found->second;
+  if (!text.starts_with("s3://")) return std::nullopt;
+  return text;
+}
+
+}  // namespace sagebrush::control

@@ -1,0 +1,108 @@
+#include "domain/training_job.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace sagebrush::domain {
+namespace {
+
+constexpr std::array<std::pair<TrainingJobStatus, std::string_view>, 5> kStatuses = {{
+    {TrainingJobStatus::kInProgress, "InProgress"},
+    {TrainingJobStatus::kStopping, "Stopping"},
+    {TrainingJobStatus::kCompleted, "Completed"},
+    {TrainingJobStatus::kFailed, "Failed"},
+    {TrainingJobStatus::kStopped, "Stopped"},
+}};
+
+constexpr std::array<std::pair<SecondaryStatus, std::string_view>, 11> kSecondaryStatuses = {{
+    {SecondaryStatus::kStarting, "Starting"},
+    {SecondaryStatus::kPending, "Pending"},
+    {SecondaryStatus::kDownloading, "Downloading"},
+    {SecondaryStatus::kTraining, "Training"},
+    {SecondaryStatus::kStopping, "Stopping"},
+    {SecondaryStatus::kUploading, "Uploading"},
+    {SecondaryStatus::kCompleted, "Completed"},
+    {SecondaryStatus::kFailed, "Failed"},
+    {SecondaryStatus::kStopped, "Stopped"},
+    {SecondaryStatus::kMaxRuntimeExceeded, "MaxRuntimeExceeded"},
+    {SecondaryStatus::kMaxWaitTimeExceeded, "MaxWaitTimeExceeded"},
+}};
+
+template <class Table, class Status>
+std::string_view NameOf(const Table& table, Status status) {
+  for (const auto& [value, name] : table) {
+    if (value == status) return name;
+  }
+  return "";
+}
+
+template <class Status, class Table>
+std::optional<Status> ValueOf(const Table& table, std::string_view text) {
+  for (const auto& [value, name] : table) {
+    if (name == text) return value;
+  }
+  return std::nullopt;
+}
+
+std::string FinalMessage(const Outcome& outcome) {
+  switch (outcome.secondary) {
+    case SecondaryStatus::kCompleted: return "Training job completed";
+    case SecondaryStatus::kStopped: return "Training job stopped";
+    case SecondaryStatus::kMaxRuntimeExceeded:
+      return "Training job runtime exceeded MaxRuntimeInSeconds provided";
+    case SecondaryStatus::kMaxWaitTimeExceeded: return "Training job wait exceeded MaxWaitTimeInSeconds provided";
+    default: return "Training job failed";
+  }
+}
+
+}  // namespace
+
+std::string_view ToString(TrainingJobStatus status) { return NameOf(kStatuses, status); }
+std::string_view ToString(SecondaryStatus status) { return NameOf(kSecondaryStatuses, status); }
+std::optional<TrainingJobStatus> ParseTrainingJobStatus(std::string_view text) {
+  return ValueOf<TrainingJobStatus>(kStatuses, text);
+}
+std::optional<SecondaryStatus> ParseSecondaryStatus(std::string_view text) {
+  return ValueOf<SecondaryStatus>(kSecondaryStatuses, text);
+}
+
+bool IsFinal(TrainingJobStatus status) {
+  return status != TrainingJobStatus::kInProgress && status != TrainingJobStatus::kStopping;
+}
+bool IsFinal(SecondaryStatus status) { return status >= SecondaryStatus::kCompleted; }
+
+TrainingJobState NewTrainingJobState(int64_t now_ms) {
+  TrainingJobState state;
+  state.created_ms = state.modified_ms = now_ms;
+  state.transitions.push_back({SecondaryStatus::kStarting, now_ms, 0, "Starting the training job"});
+  return state;
+}
+
+Result<void> Advance(TrainingJobState& state, SecondaryStatus status, std::string message, int64_t now_ms) {
+  SecondaryStatus current = state.secondary();
+  if (IsFinal(current) || status < current || (IsFinal(status) && !state.outcome)) {
+    return Fail(Internal("a training job cannot go from " + std::string(ToString(current)) + " to " +
+                         std::string(ToString(status))));
+  }
+  // Time never goes back within a job, whatever the wall clock does.
+  now_ms = std::max(now_ms, state.modified_ms);
+  if (status == current) {
+    state.transitions.back().message = std::move(message);
+  } else {
+    state.transitions.back().end_ms = now_ms;
+    state.transitions.push_back({status, now_ms, IsFinal(status) ? now_ms : 0, std::move(message)});
+  }
+  if (status == SecondaryStatus::kStopping) state.status = TrainingJobStatus::kStopping;
+  state.modified_ms = now_ms;
+  return {};
+}
+
+Result<void> Finish(TrainingJobState& state, int64_t now_ms) {
+  if (!state.outcome) return Fail(Internal("a training job cannot end without an outcome"));
+  TRYV(Advance(state, state.outcome->secondary, FinalMessage(*state.outcome), now_ms));
+  state.status = state.outcome->status;
+  return {};
+}
+
+}  // namespace sagebrush::domain
