@@ -159,25 +159,18 @@ std::string Printable(std::string_view text) {
 }
 
 std::vector<std::string> Closest(std::string_view word, const std::vector<std::string>& candidates, size_t count) {
-  std::vector<std::pair<size_t, std::string>> ranked;
+  std::vector<std::pair<size_t, size_t>> ranked;  // distance, place
   std::string wanted = ToLower(word);
-  for (const std::string& candidate : candidates) {
-    std::string lower = ToLower(candidate);
+  for (size_t place = 0; place < candidates.size(); ++place) {
+    std::string lower = ToLower(candidates[place]);
     bool contains = !wanted.empty() && lower.find(wanted) != std::string::npos;
-    size_t distance = EditDistance(wanted, lower);
+    size_t distance = contains ? 0 : EditDistance(wanted, lower);
     // A part of a name counts as close; otherwise at most two fifths of the longer one may differ.
-    if (contains) {
-      ranked.emplace_back(0, candidate);
-    } else if (distance * 5 <= std::max(wanted.size(), lower.size()) * 2) {
-      ranked.emplace_back(distance, candidate);
-    }
+    if (distance * 5 <= std::max(wanted.size(), lower.size()) * 2) ranked.emplace_back(distance, place);
   }
-  std::ranges::stable_sort(ranked, {}, [](const auto& entry) { return entry.first; });
+  std::ranges::sort(ranked);
   std::vector<std::string> closest;
-  for (auto& [distance, candidate] : ranked) {
-    if (closest.size() == count) break;
-    closest.push_back(std::move(candidate));
-  }
+  for (size_t i = 0; i < std::min(count, ranked.size()); ++i) closest.push_back(candidates[ranked[i].second]);
   return closest;
 }
 

@@ -16,11 +16,14 @@ namespace cw = gen::logs;
 constexpr char kLogGroup[] = "/aws/sagemaker/TrainingJobs";
 constexpr int64_t kPageSize = 100;
 
+// The model's constraints are about requests (a reply may hold the empty list that a request may not), so only a
+// wrong type makes a reply unreadable; wire::ReadJson has filled the structure when it reports constraints.
 template <class Reply>
 Result<Reply> ReadReply(std::string_view body) {
-  auto reply = wire::FromJson<Reply>(body);
-  if (reply) return reply;
-  return Fail(Error(ErrorKind::kInternal, "The engine's reply cannot be read: " + reply.error().message));
+  Reply reply;
+  auto read = wire::ReadJson(ShapeOf(static_cast<const Reply*>(nullptr)), body, &reply);
+  if (read || read.error().code == "ValidationException") return reply;
+  return Fail(Error(ErrorKind::kInternal, "The engine's reply cannot be read: " + read.error().message));
 }
 
 template <class Reply, class Request>
