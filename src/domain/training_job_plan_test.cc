@@ -1,0 +1,253 @@
+#include "domain/training_job_plan.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+
+namespace sagebrush::domain {
+namespace {
+
+using Phase = ObservedInstance::Phase;
+
+template <class T>
+bool Has(const std::vector<Action>& actions) {
+  return std::any_of(actions.begin(), actions.end(), [](const Action& a) { return std::holds_alternative<T>(a); });
+}
+template <class T>
+const T* Find(const std::vector<Action>& actions) {
+  for (const Action& action : actions) {
+    if (const T* found = std::get_if<T>(&action)) return found;
+  }
+  return nullptr;
+}
+
+TrainingJobActual Nothing(size_t instances = 1) {
+  TrainingJobActual actual;
+  actual.instances.resize(instances);
+  return actual;
+}
+
+TrainingJobState Started(int64_t now_ms = 1000) {
+  TrainingJobState state = NewTrainingJobState(now_ms);
+  state.admitted_ms = now_ms;
+  state.start_intended = true;
+  return state;
+}
+
+TEST(TrainingJobPlan, WaitsInPendingWithoutRoom) {
+  TrainingJobState state = NewTrainingJobState(1000);
+  std::vector<Action> actions = Plan({}, state, Nothing(), 1000);
+  const auto* progress = Find<action::ShowProgress>(actions);
+  ASSERT_NE(progress, nullptr);
+  EXPECT_EQ(progress->status, SecondaryStatus::kPending);
+  ASSERT_TRUE(Advance(state, SecondaryStatus::kPending, "", 1000));
+  EXPECT_TRUE(Plan({}, state, Nothing(), 1000).empty());
+}
+
+TEST(TrainingJobPlan, CommitsTheIntentBeforeItStarts) {
+  TrainingJobState state = NewTrainingJobState(1000);
+  state.admitted_ms = 1000;
+  TrainingJobActual actual = Nothing();
+  actual.image = TrainingJobActual::Image::kReady;
+  std::vector<Action> actions = Plan({}, state, actual, 1000);
+  EXPECT_TRUE(Has<action::IntendStart>(actions));
+  EXPECT_FALSE(Has<action::StartInstance>(actions));
+}
+
+TEST(TrainingJobPlan, StartsOnlyAbsentInstances) {
+  TrainingJobActual actual = Nothing(3);
+  actual.instances[1].phase = Phase::kStarting;
+  std::vector<Action> actions = Plan({.instance_count = 3}, Started(), actual, 1000);
+  std::vector<int> ranks;
+  for (const Action& action : actions) {
+    if (const auto* start = std::get_if<action::StartInstance>(&action)) ranks.push_back(start->rank);
+  }
+  EXPECT_EQ(ranks, (std::vector<int>{0, 2}));
+}
+
+TEST(TrainingJobPlan, FailsWithTheFirstFailureAndStopsItsPeers) {
+  TrainingJobActual actual = Nothing(2);
+  actual.instances[0] = {.phase = Phase::kTraining, .training_started_ms = 1100};
+  actual.instances[1] = {.phase = Phase::kEnded, .ended_ms = 1200, .failure_reason = "ValueError: broken"};
+  TrainingJobState state = Started();
+  std::vector<Action> actions = Plan({.instance_count = 2}, state, actual, 1300);
+  EXPECT_TRUE(Has<action::StopInstances>(actions));
+  ASSERT_TRUE(Has<action::BeginStop>(actions));
+  state.stop_cause = StopCause::kPeerFailed;
+  actual.instances[0] = {.phase = Phase::kEnded, .stopped = true, .ended_ms = 1400, .failure_reason = "killed"};
+  const std::vector<Action> decided = Plan({.instance_count = 2}, state, actual, 1500);
+  const auto* decide = Find<action::Decide>(decided);
+  ASSERT_NE(decide, nullptr);
+  EXPECT_EQ(decide->outcome.status, TrainingJobStatus::kFailed);
+  EXPECT_EQ(decide->outcome.failure_reason, "AlgorithmError: ValueError: broken");
+}
+
+TEST(TrainingJobPlan, ALostInstanceFailsTheJobWithWhatToDo) {
+  TrainingJobActual actual = Nothing();
+  actual.instances[0].phase = Phase::kLost;
+  const std::vector<Action> actions = Plan({}, Started(), actual, 1300);
+  const auto* decide = Find<action::Decide>(actions);
+  ASSERT_NE(decide, nullptr);
+  EXPECT_NE(decide->outcome.failure_reason.find("algo-1"), std::string::npos);
+  EXPECT_NE(decide->outcome.failure_reason.find("Start the job again"), std::string::npos);
+}
+
+TEST(TrainingJobPlan, StopsAtMaxRuntimeCountedFromTheTrainingStart) {
+  TrainingJobActual actual = Nothing();
+  actual.instances[0] = {.phase = Phase::kTraining, .training_started_ms = 5000};
+  TrainingJobState state = Started();
+  state.training_started_ms = 5000;
+  ASSERT_TRUE(Advance(state, SecondaryStatus::kTraining, "", 5000));
+  TrainingJobLimits limits{.max_runtime_ms = 1000};
+  EXPECT_FALSE(Has<action::BeginStop>(Plan(limits, state, actual, 5999)));
+  std::vector<Action> actions = Plan(limits, state, actual, 6000);
+  ASSERT_NE(Find<action::BeginStop>(actions), nullptr);
+  EXPECT_EQ(Find<action::BeginStop>(actions)->cause, StopCause::kMaxRuntime);
+}
+
+TEST(TrainingJobPlan, AStoppedProgramThatFailsHasNotFailed) {
+  TrainingJobState state = Started();
+  state.stop_cause = StopCause::kRequested;
+  TrainingJobActual actual = Nothing();
+  actual.instances[0] = {.phase = Phase::kEnded, .stopped = true, .failure_reason = "killed by SIGTERM"};
+  const std::vector<Action> actions = Plan({}, state, actual, 2000);
+  const auto* decide = Find<action::Decide>(actions);
+  ASSERT_NE(decide, nullptr);
+  EXPECT_EQ(decide->outcome, (Outcome{TrainingJobStatus::kStopped, SecondaryStatus::kStopped, ""}));
+}
+
+// A small world that carries plans out, with the engine dying at any moment: between a commit and its effect, and
+// between an effect and what follows. Instances live on; memory is lost; the recorded state stays.
+struct World {
+  TrainingJobLimits limits;
+  TrainingJobState state = NewTrainingJobState(1);
+  std::vector<ObservedInstance> instances;
+  std::vector<int> starts;
+  bool image_ready = false, stop_requested = false, staging_fails = false;
+  int64_t now_ms = 1;
+
+  TrainingJobActual Actual() const {
+    TrainingJobActual actual;
+    actual.has_room = true;
+    actual.image = image_ready ? TrainingJobActual::Image::kReady : TrainingJobActual::Image::kPreparing;
+    if (staging_fails && state.start_intended) actual.staging_failure = "ClientError: no data";
+    actual.instances = instances;
+    return actual;
+  }
+
+  void Apply(const Action& action) {
+    if (std::holds_alternative<action::Admit>(action)) state.admitted_ms = now_ms;
+    if (const auto* step = std::get_if<action::ShowProgress>(&action)) {
+      RC_ASSERT(Advance(state, step->status, step->message, now_ms).has_value());
+    }
+    if (std::holds_alternative<action::IntendStart>(action)) state.start_intended = true;
+    if (const auto* step = std::get_if<action::StartInstance>(&action)) {
+      RC_ASSERT(state.start_intended);
+      size_t rank = static_cast<size_t>(step->rank);
+      if (staging_fails) return;
+      ++starts[rank];
+      RC_ASSERT(starts[rank] == 1);
+      instances[rank].phase = Phase::kStarting;
+    }
+    if (const auto* step = std::get_if<action::RecordTrainingStart>(&action)) state.training_started_ms = step->at_ms;
+    if (const auto* step = std::get_if<action::BeginStop>(&action)) {
+      state.stop_cause = step->cause;
+      RC_ASSERT(Advance(state, std::max(state.secondary(), SecondaryStatus::kStopping), "", now_ms).has_value());
+    }
+    if (std::holds_alternative<action::StopInstances>(action)) {
+      for (ObservedInstance& instance : instances) {
+        if (instance.phase > Phase::kAbsent && instance.phase < Phase::kEnded) instance.stopped = true;
+      }
+    }
+    if (const auto* step = std::get_if<action::Decide>(&action)) {
+      RC_ASSERT(!state.outcome.has_value());
+      state.outcome = step->outcome;
+    }
+    if (std::holds_alternative<action::PublishArtifacts>(action)) state.artifacts_published = true;
+    if (std::holds_alternative<action::FinishJob>(action)) RC_ASSERT(Finish(state, now_ms).has_value());
+    if (std::holds_alternative<action::DestroyInstances>(action)) {
+      RC_ASSERT(IsFinal(state.status));
+      state.instances_destroyed = true;
+    }
+  }
+
+  // Something happens outside the engine.
+  void Happen(int what, size_t rank) {
+    ObservedInstance& instance = instances[rank % instances.size()];
+    bool alive = instance.phase > Phase::kAbsent && instance.phase < Phase::kEnded;
+    if (what == 0) image_ready = true;
+    if (what == 1 && !stop_requested && !IsFinal(state.status) && !state.outcome &&
+        state.stop_cause == StopCause::kNone) {
+      stop_requested = true;
+      state.stop_cause = StopCause::kRequested;
+      RC_ASSERT(Advance(state, std::max(state.secondary(), SecondaryStatus::kStopping), "", now_ms).has_value());
+    }
+    if (what == 2 && alive) instance.phase = Phase::kLost;
+    if (what >= 3 && alive) {
+      instance.phase = static_cast<Phase>(static_cast<int>(instance.phase) + 1);
+      if (instance.phase == Phase::kTraining) instance.training_started_ms = now_ms;
+      if (instance.phase == Phase::kEnded) {
+        instance.succeeded = what % 2 == 0 && !instance.stopped;
+        instance.training_ended_ms = instance.ended_ms = now_ms;
+        if (!instance.succeeded) instance.failure_reason = "boom";
+      }
+    }
+  }
+};
+
+RC_GTEST_PROP(TrainingJobPlanProperty, EveryJobEndsOnceWhateverHappensAndWheneverTheEngineDies, ()) {
+  World world;
+  world.limits.instance_count = *rc::gen::inRange(1, 4);
+  world.limits.max_runtime_ms = *rc::gen::inRange(5, 200);
+  world.instances.resize(static_cast<size_t>(world.limits.instance_count));
+  world.starts.resize(world.instances.size());
+  world.staging_fails = *rc::gen::inRange(0, 8) == 0;
+  auto events = *rc::gen::container<std::vector<std::pair<int, int>>>(
+      rc::gen::pair(rc::gen::inRange(0, 12), rc::gen::inRange(0, 8)));
+
+  auto reconcile = [&world](int steps_until_crash) {
+    for (int round = 0; round < 50; ++round) {
+      std::vector<Action> actions = Plan(world.limits, world.state, world.Actual(), world.now_ms);
+      if (actions.empty()) return;
+      bool changed = false;
+      for (const Action& action : actions) {
+        if (steps_until_crash-- == 0) return;  // the engine dies before this step
+        changed |= !std::holds_alternative<action::StopInstances>(action) &&
+                   !std::holds_alternative<action::PrepareImage>(action);
+        world.Apply(action);
+      }
+      if (!changed) return;
+    }
+    RC_FAIL("the plan never settles");
+  };
+
+  for (const auto& [what, rank] : events) {
+    world.now_ms += 3;
+    world.Happen(what, static_cast<size_t>(rank));
+    reconcile(what == 5 ? rank : 1000);
+  }
+  // Left alone, everything comes to its end.
+  world.image_ready = true;
+  for (int round = 0; round < 40 && !world.state.instances_destroyed; ++round) {
+    world.now_ms += 3;
+    reconcile(1000);
+    for (size_t rank = 0; rank < world.instances.size(); ++rank) world.Happen(4, rank);
+  }
+  RC_ASSERT(world.state.instances_destroyed);
+  RC_ASSERT(IsFinal(world.state.status));
+  RC_ASSERT(IsFinal(world.state.secondary()));
+  for (size_t i = 1; i < world.state.transitions.size(); ++i) {
+    RC_ASSERT(world.state.transitions[i - 1].status < world.state.transitions[i].status);
+    RC_ASSERT(world.state.transitions[i - 1].end_ms == world.state.transitions[i].start_ms);
+  }
+  if (world.state.status == TrainingJobStatus::kCompleted) {
+    for (const ObservedInstance& instance : world.instances) RC_ASSERT(instance.succeeded);
+  }
+  if (world.state.status == TrainingJobStatus::kFailed) RC_ASSERT(!world.state.failure_reason().empty());
+  RC_ASSERT(Plan(world.limits, world.state, world.Actual(), world.now_ms).empty());
+}
+
+}  // namespace
+}  // namespace sagebrush::domain
