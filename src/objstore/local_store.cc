@@ -135,11 +135,15 @@ Result<ObjectContent> LocalStore::Get(const std::string& bucket, const std::stri
                                               "' is missing from the store's directory."));
 }
 
-Result<void> LocalStore::Delete(const std::string& bucket, const std::string& key) {
+Result<void> LocalStore::Delete(const std::string& bucket, const std::string& key) { return DeleteMany(bucket, {key}); }
+
+Result<void> LocalStore::DeleteMany(const std::string& bucket, const std::vector<std::string>& keys) {
   return WriteAndDrop([&](db::Transaction& tx, Dropped& dropped) -> Result<void> {
     TRYV(RequireBucket(tx, bucket));
-    TRY(auto rows, tx.Query("DELETE FROM objects WHERE bucket = ? AND key = ? RETURNING content", {bucket, key}));
-    if (!rows.empty()) TRYV(RemoveReference(tx, rows[0].Int(0), dropped));
+    for (const std::string& key : keys) {
+      TRY(auto rows, tx.Query("DELETE FROM objects WHERE bucket = ? AND key = ? RETURNING content", {bucket, key}));
+      if (!rows.empty()) TRYV(RemoveReference(tx, rows[0].Int(0), dropped));
+    }
     return {};
   });
 }

@@ -33,6 +33,7 @@ class LocalStore final : public ObjectStore {
   Result<ObjectContent> Get(const std::string& bucket, const std::string& key) override;
   Result<ObjectInfo> Head(const std::string& bucket, const std::string& key) override;
   Result<void> Delete(const std::string& bucket, const std::string& key) override;
+  Result<void> DeleteMany(const std::string& bucket, const std::vector<std::string>& keys) override;
   Result<ObjectInfo> Copy(const std::string& from_bucket, const std::string& from_key, const std::string& bucket,
                           const std::string& key, std::optional<PutOptions> replacement) override;
   Result<ListResult> List(const std::string& bucket, const ListRequest& request) override;

@@ -141,6 +141,11 @@ Result<ObjectInfo> WholeInfo(const Assembly& assembly, const CompleteOptions& op
     digests += HexDecode(part.info.etag).value_or("");
     info.size += part.info.size;
   }
+  if (options.size && *options.size != info.size) {
+    return Fail(InvalidArgument("The provided 'x-amz-mp-object-size' header value " + std::to_string(*options.size) +
+                                    " does not match what was computed: " + std::to_string(info.size),
+                                "InvalidRequest"));
+  }
   info.etag = HexEncode(Md5(digests)) + "-" + std::to_string(assembly.parts.size());
   if (info.checksum_algorithm.empty()) return info;
   TRY(info.checksum, WholeChecksum(assembly));

@@ -111,6 +111,7 @@ struct CompletedPart {
 struct CompleteOptions {
   std::string checksum;                 // of the whole object, base64 ("…-N" when composite); "" for none
   std::string if_none_match, if_match;  // as in PutOptions
+  std::optional<uint64_t> size;         // of the whole object, when the client states it
 };
 
 // One share of a prefix that several instances divide (S3DataDistributionType ShardedByS3Key): the objects in key order
@@ -151,6 +152,8 @@ class ObjectStore {
   virtual Result<ObjectContent> Get(const std::string& bucket, const std::string& key) = 0;
   virtual Result<ObjectInfo> Head(const std::string& bucket, const std::string& key) = 0;
   virtual Result<void> Delete(const std::string& bucket, const std::string& key) = 0;  // absent key: success
+  // Deletes up to all of the keys in one durable step.
+  virtual Result<void> DeleteMany(const std::string& bucket, const std::vector<std::string>& keys) = 0;
   // Copies by reference: no bytes move. `replacement` set = x-amz-metadata-directive REPLACE.
   virtual Result<ObjectInfo> Copy(const std::string& from_bucket, const std::string& from_key,
                                   const std::string& bucket, const std::string& key,
