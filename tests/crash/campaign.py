@@ -1,0 +1,197 @@
+"""One run of the crash campaign: a training job whose engine (or agent) is killed at one named place, then recovery.
+
+The job's program stores one object per start and one line per step, so that a second instance cannot hide. The checks
+of a run: it ends Completed exactly once (an agent that was killed may also make it Failed, with a reason that says
+so), one start, every line once and in order, one model archive, legal transitions, nothing left behind.
+"""
+
+import dataclasses
+import pathlib
+import threading
+import time
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from support import leaks
+from support.engine import Engine, EngineDied
+from support.jobs import Jobs, TERMINAL, assert_legal_transitions, numbered_lines, secondary_statuses
+from support.waiting import POLL_SECONDS, wait_until
+
+LINES = 20
+RUN_DEADLINE = 60
+JOB_S3 = (pathlib.Path(__file__).parents[1] / "support/job_s3.py").read_text()
+PROGRAM = f"""\
+import os, time, uuid
+import job_s3
+start = uuid.uuid4().hex
+job_s3.put(os.environ["PROBE_BUCKET"], "starts/" + start, b"")
+for number in range({LINES}):
+    print("line", number)
+    time.sleep(0.01)
+open(os.path.join(os.environ["SM_MODEL_DIR"], "start"), "w").write(start)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    name: str
+    passage: int = 1
+
+    def __str__(self):
+        return f"{self.name}@{self.passage}"
+
+
+class Keeper(threading.Thread):
+    """Starts the engine again whenever it has died, without the failpoint: what an init system does."""
+
+    def __init__(self, engine):
+        super().__init__(daemon=True)
+        self.engine = engine
+        self.restarts = 0
+        self.error = None
+        self._over = threading.Event()
+
+    def run(self):
+        try:
+            while not self._over.is_set():
+                if not self.engine.alive():
+                    self.restarts += 1
+                    self.engine.start()
+                self._over.wait(POLL_SECONDS)
+        except Exception as error:  # told by finish(), in the test's own thread
+            self.error = error
+
+    def finish(self):
+        self._over.set()
+        self.join()
+        if self.error:
+            raise AssertionError(f"the engine did not come back: {self.error}") from self.error
+
+
+def enumerate_passages():
+    """Every failpoint that one whole job passes in engine and agent, in the order of first passage: {name: times}."""
+    engine = Engine()
+    log = engine.data_dir.parent / "failpoints"
+    log.touch()
+    log.chmod(0o666)  # the agent may have given up its rights
+    try:
+        engine.start(SAGEBRUSH_FAILPOINT_LOG=str(log))
+        description = Client(engine).train()
+        assert description["TrainingJobStatus"] == "Completed", description.get("FailureReason")
+    finally:
+        engine.destroy()
+    passages = {}
+    for name in log.read_text().split():
+        passages[name] = passages.get(name, 0) + 1
+    return passages
+
+
+class Client:
+    """A client that does what a careful script does while its engine comes and goes: try again, then look."""
+
+    def __init__(self, engine):
+        self.engine = engine
+        self.deadline = time.monotonic() + RUN_DEADLINE
+        self.jobs = self.persistently(lambda: Jobs(engine))
+
+    def persistently(self, action):
+        """Repeats the action over refused and broken connections until the run's deadline."""
+        while True:
+            try:
+                return action()
+            except ClientError as error:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                if status < 500 or time.monotonic() > self.deadline:
+                    raise
+            except (BotoCoreError, OSError, AssertionError):
+                if time.monotonic() > self.deadline:
+                    raise
+            time.sleep(POLL_SECONDS)
+
+    def train(self):
+        name = self.jobs.new_name("crash")
+        self.jobs.names.append(name)
+        request = self.persistently(lambda: self.jobs.request(
+            name, PROGRAM, files={"job_s3.py": JOB_S3}, Environment={"PROBE_BUCKET": self.jobs.bucket}))
+        self.persistently(lambda: self._create(request))
+        return self.persistently(lambda: self._ended(name))
+
+    def _create(self, request):
+        """A create whose reply was lost is looked for; it may have been carried out."""
+        client = self.jobs.client("sagemaker", config=Config(retries={"total_max_attempts": 1}, proxies={}))
+        try:
+            client.create_training_job(**request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceInUse":
+                raise
+
+    def _ended(self, name):
+        remaining = max(1.0, self.deadline - time.monotonic())
+
+        def ended():
+            description = self.jobs.describe(name)
+            return description if description["TrainingJobStatus"] in TERMINAL else None
+
+        return wait_until(ended, remaining, f"the end of {name}")
+
+
+def run_point(point):
+    """Kills at the point and checks the recovery. Returns what died: "engine", "agent" or "" (never reached)."""
+    engine = Engine()
+    try:
+        log = engine.data_dir.parent / "failpoints"
+        log.touch()
+        log.chmod(0o666)
+        variables = {"SAGEBRUSH_FAILPOINT": str(point), "SAGEBRUSH_FAILPOINT_LOG": str(log)}
+        engine.launch(**variables)
+        restarts = 0
+        try:
+            engine.await_ready()
+        except EngineDied:
+            engine.start()
+            restarts = 1
+        keeper = Keeper(engine)
+        keeper.start()
+        try:
+            client = Client(engine)
+            description = client.train()
+            verify(client, description, agent_may_die=not restarts and not keeper.restarts)
+        finally:
+            keeper.finish()
+        restarts += keeper.restarts
+        assert restarts <= 1, f"the engine died {restarts} times for one failpoint"
+        if restarts:
+            return "engine"
+        return "agent" if log.read_text().split().count(point.name) >= point.passage else ""
+    finally:
+        engine.destroy()
+
+
+def verify(client, description, agent_may_die):
+    jobs, name = client.jobs, description["TrainingJobName"]
+    starts = client.persistently(lambda: [
+        entry["Key"] for entry in jobs.s3.list_objects_v2(Bucket=jobs.bucket, Prefix="starts/").get("Contents", [])])
+    assert len(starts) <= 1, f"{len(starts)} instances ran: {starts}"
+    assert_legal_transitions(description)
+    if agent_may_die and description["TrainingJobStatus"] == "Failed":
+        assert description["FailureReason"], "a lost instance has no reason"
+    else:
+        verify_completed(client, description, starts)
+    leaks.assert_nothing_left(client.engine, jobs.names)
+    again = client.persistently(lambda: jobs.describe(name))
+    assert again["SecondaryStatusTransitions"] == description["SecondaryStatusTransitions"], "the end was not final"
+
+
+def verify_completed(client, description, starts):
+    jobs, name = client.jobs, description["TrainingJobName"]
+    assert description["TrainingJobStatus"] == "Completed", description.get("FailureReason")
+    assert secondary_statuses(description).count("Completed") == 1
+    assert len(starts) == 1
+    files = client.persistently(lambda: jobs.model_files(description))
+    assert files == {"start": starts[0].removeprefix("starts/").encode()}
+    lines = client.persistently(lambda: jobs.lines(name))
+    assert numbered_lines(lines) == list(range(LINES)), lines
+    keys = client.persistently(lambda: [
+        entry["Key"] for entry in jobs.s3.list_objects_v2(Bucket=jobs.bucket, Prefix="out/").get("Contents", [])])
+    assert keys == [f"out/{name}/output/model.tar.gz"], keys

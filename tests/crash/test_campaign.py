@@ -1,0 +1,69 @@
+"""kill -9 at every named commit and effect of a training job. SAGEBRUSH_CAMPAIGN=long runs every passage of every
+point; otherwise the first passages of all points come first, then later ones, until the time is used up.
+SAGEBRUSH_CAMPAIGN_SEED repeats a choice; SAGEBRUSH_FAILPOINTS="name@k …" runs just those.
+"""
+
+import concurrent.futures
+import os
+import random
+import time
+
+from crash.campaign import Point, enumerate_passages, run_point
+
+SECONDS = 150
+WORKERS = 3
+FIRST_PASSAGES = 3
+
+
+def ordered_points(passages, seed):
+    """Every point's passages, spread: first all first passages, then the second ones …; shuffled within a rank. Of a
+    point passed very often, the last passage stands for the many in between."""
+    rng = random.Random(seed)
+    long = os.environ.get("SAGEBRUSH_CAMPAIGN") == "long"
+    ranks = {}
+    for name, times in passages.items():
+        wanted = range(1, times + 1) if long else sorted({*range(1, min(times, FIRST_PASSAGES) + 1), times})
+        for rank, passage in enumerate(wanted):
+            ranks.setdefault(rank, []).append(Point(name, passage))
+    points = []
+    for rank in sorted(ranks):
+        rng.shuffle(ranks[rank])
+        points += ranks[rank]
+    return points
+
+
+def chosen_points(seed):
+    named = os.environ.get("SAGEBRUSH_FAILPOINTS")
+    if named:
+        return [Point(name, int(passage or 1)) for name, _, passage in (text.partition("@") for text in named.split())]
+    return ordered_points(enumerate_passages(), seed)
+
+
+def test_a_kill_at_any_point_of_a_job_is_recovered_from(capsys):
+    seed = int(os.environ.get("SAGEBRUSH_CAMPAIGN_SEED", random.SystemRandom().randrange(10**6)))
+    points = chosen_points(seed)
+    names = {point.name for point in points}
+    assert any(name.startswith("db.") for name in names), f"no commit was passed: {sorted(names)}"
+    unbounded = os.environ.get("SAGEBRUSH_CAMPAIGN") == "long"
+    end = time.monotonic() + SECONDS
+    outcomes = {}
+
+    def attempt(point):
+        if not unbounded and time.monotonic() > end:
+            return
+        try:
+            outcomes[point] = run_point(point) or "not reached"
+        except Exception as error:
+            outcomes[point] = error
+
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(attempt, points))
+    failures = {point: error for point, error in outcomes.items() if isinstance(error, Exception)}
+    with capsys.disabled():
+        print(f"\ncampaign: seed {seed}, {len(names)} failpoints, {len(points)} passages, {len(outcomes)} run")
+        for point, outcome in outcomes.items():
+            print(f"  {str(point):45} {'FAILED' if point in failures else outcome}")
+    untried = names - {point.name for point in outcomes}
+    assert not failures, "\n".join(f"{point}: {error!r}" for point, error in failures.items())
+    assert not untried, f"no time was left for {sorted(untried)}"
+    assert any(outcome == "engine" for outcome in outcomes.values())
