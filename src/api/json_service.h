@@ -20,16 +20,23 @@ class JsonService {
  public:
   // Reply bodies are application/x-amz-json-<version>.
   explicit JsonService(std::string_view json_version) : json_version_(json_version) {}
+  JsonService(const JsonService&) = delete;  // the operations refer to it
+  JsonService& operator=(const JsonService&) = delete;
 
   template <class Request, class Reply>
   void Register(std::string operation, std::function<Result<Reply>(const Request&, const CallContext&)> handler) {
-    operations_[std::move(operation)] = [handler = std::move(handler)](
+    operations_[std::move(operation)] = [this, handler = std::move(handler)](
                                             std::string_view body, const CallContext& context) -> Result<std::string> {
-      TRY(Request request, wire::FromJson<Request>(body));
-      TRY(Reply reply, handler(request, context));
+      Result<Request> request = wire::FromJson<Request>(body);
+      if (!request && request.error().code == "ValidationException") request.error().code = validation_code_;
+      if (!request) return Fail(std::move(request).error());
+      TRY(Reply reply, handler(*request, context));
       return wire::ToJson(reply);
     };
   }
+
+  // The code for a request that breaks the API model, where the service has one of its own.
+  void SetValidationCode(std::string_view code) { validation_code_ = code; }
 
   // `operation` is the part of X-Amz-Target after the dot. Blocks. The reply is complete: errors included, in
   // the protocol's form, with x-amzn-RequestId.
@@ -38,6 +45,7 @@ class JsonService {
  private:
   using Operation = std::function<Result<std::string>(std::string_view, const CallContext&)>;
   std::string json_version_;
+  std::string validation_code_ = "ValidationException";
   std::map<std::string, Operation, std::less<>> operations_;
 };
 

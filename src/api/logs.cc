@@ -76,6 +76,7 @@ void LogsApi::Register(JsonService& service) {
     service.Register<Request, Reply>(
         name, [this, handler](const Request& request, const CallContext&) { return (this->*handler)(request); });
   };
+  service.SetValidationCode("InvalidParameterException");
   add("CreateLogGroup", &LogsApi::CreateLogGroup);
   add("CreateLogStream", &LogsApi::CreateLogStream);
   add("PutLogEvents", &LogsApi::PutLogEvents);
