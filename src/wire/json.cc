@@ -122,6 +122,11 @@ std::string Show(const json::value& value) {
   return json::serialize(value);
 }
 
+bool SizeFits(const Shape& shape, size_t size) {
+  auto count = static_cast<int64_t>(size);
+  return (!shape.max || count <= *shape.max) && (!shape.min || count >= *shape.min);
+}
+
 // Walks a JSON value and a structure side by side. A wrong JSON type ends the walk (SerializationException);
 // violated constraints are collected. Depth is bounded by the parser and by the tables, which do not recurse.
 class Reader {
@@ -220,7 +225,7 @@ class Reader {
       }
     }
     sensitive = sensitive || shape.element->sensitive;
-    violations_.CheckSize(shape, path, array->size(), "[...]", sensitive);
+    if (!SizeFits(shape, array->size())) violations_.CheckSize(shape, path, array->size(), Show(value), sensitive);
     if (!elements_ok) violations_.ElementsViolate("Member", *shape.element, path, Show(value), sensitive);
     return {};
   }
@@ -244,7 +249,7 @@ class Reader {
       }
     }
     sensitive = sensitive || shape.element->sensitive || shape.key->sensitive;
-    violations_.CheckSize(shape, path, object->size(), "{...}", sensitive);
+    if (!SizeFits(shape, object->size())) violations_.CheckSize(shape, path, object->size(), Show(value), sensitive);
     if (!keys_ok) violations_.ElementsViolate("Map keys", *shape.key, path, Show(value), sensitive);
     if (!values_ok) violations_.ElementsViolate("Map value", *shape.element, path, Show(value), sensitive);
     return {};

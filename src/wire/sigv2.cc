@@ -65,7 +65,9 @@ std::string AmzHeaders(const SignableRequest& request) {
     if (!is_new) entry->second.append(",").append(Trim(value));
   };
   for (const auto& [name, value] : request.headers) add(name, value);
-  for (const auto& [name, value] : request.query) add(name, value);
+  for (const auto& [name, value] : request.query) {
+    if (FindHeader(request, name) == nullptr) add(name, value);  // a presigned URL may state what the client repeats
+  }
   std::string out;
   for (const auto& [name, value] : sorted) out.append(name).append(":").append(value).append("\n");
   return out;
