@@ -30,7 +30,7 @@ class Session final : public Transport {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Signs, sends, and retries once on a fresh connection when a kept one turns out dead. Deadline: 30 s.
+  // Signs and sends; a kept connection that turns out closed is opened anew once. Deadline: 30 s.
   Result<std::string> CallJson(const Operation& operation, std::string_view body) override;
 
  private:
