@@ -85,7 +85,7 @@ def sagebrush_command():
 def follow_in_another_process(name):
     """What one would type in a second terminal: the live output of the job, until it ends."""
     print(f"$ sagebrush attach {name}", flush=True)
-    outcome = subprocess.run([sagebrush_command(), "attach", name]).returncode
+    outcome = subprocess.run([sagebrush_command(), "attach", name], stderr=subprocess.STDOUT).returncode
     if outcome != 0:
         sys.exit(f"The job {name} did not complete (sagebrush attach ended with {outcome}); "
                  f"`sagebrush logs {name}` shows its output.")

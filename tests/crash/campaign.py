@@ -33,10 +33,28 @@ open(os.path.join(os.environ["SM_MODEL_DIR"], "start"), "w").write(start)
 """
 
 
+# Runs until it is stopped, and then leaves like a program that knows how to.
+STOPPED_PROGRAM = """\
+import os, signal, sys, time, uuid
+import job_s3
+start = uuid.uuid4().hex
+def leave(*_):
+    open(os.path.join(os.environ["SM_MODEL_DIR"], "start"), "w").write(start)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+job_s3.put(os.environ["PROBE_BUCKET"], "starts/" + start, b"")
+print("started", flush=True)
+while True: time.sleep(0.02)
+"""
+
+
 @dataclasses.dataclass(frozen=True)
 class Point:
+    """A passage of a failpoint in a scenario: a job that is left alone ("train") or stopped ("stop")."""
+
     name: str
     passage: int = 1
+    scenario: str = "train"
 
     def __str__(self):
         return f"{self.name}@{self.passage}"
@@ -69,7 +87,7 @@ class Keeper(threading.Thread):
             raise AssertionError(f"the engine did not come back: {self.error}") from self.error
 
 
-def enumerate_passages():
+def enumerate_passages(scenario):
     """Every failpoint that one whole job passes in engine and agent, in the order of first passage: {name: times}."""
     engine = Engine()
     log = engine.data_dir.parent / "failpoints"
@@ -77,8 +95,8 @@ def enumerate_passages():
     log.chmod(0o666)  # the agent may have given up its rights
     try:
         engine.start(SAGEBRUSH_FAILPOINT_LOG=str(log))
-        description = Client(engine).train()
-        assert description["TrainingJobStatus"] == "Completed", description.get("FailureReason")
+        description = getattr(Client(engine), scenario)()
+        assert description["TrainingJobStatus"] != "Failed", description.get("FailureReason")
     finally:
         engine.destroy()
     passages = {}
@@ -110,12 +128,32 @@ class Client:
             time.sleep(POLL_SECONDS)
 
     def train(self):
+        """Runs the job to its end: its description."""
+        name = self._submit(PROGRAM)
+        return self.persistently(lambda: self._ended(name))
+
+    def stop(self):
+        """Stops a running job: its description at the end."""
+        name = self._submit(STOPPED_PROGRAM)
+        self.persistently(lambda: self._started_or_ended(name))
+        self.persistently(lambda: self._stop(name))
+        return self.persistently(lambda: self._ended(name))
+
+    def _submit(self, program):
         name = self.jobs.new_name("crash")
         self.jobs.names.append(name)
         request = self.persistently(lambda: self.jobs.request(
-            name, PROGRAM, files={"job_s3.py": JOB_S3}, Environment={"PROBE_BUCKET": self.jobs.bucket}))
+            name, program, files={"job_s3.py": JOB_S3}, Environment={"PROBE_BUCKET": self.jobs.bucket}))
         self.persistently(lambda: self._create(request))
-        return self.persistently(lambda: self._ended(name))
+        return name
+
+    def _started_or_ended(self, name):
+        assert "started" in self.jobs.lines(name) or self.jobs.describe(name)["TrainingJobStatus"] in TERMINAL
+
+    def _stop(self, name):
+        """A stop whose reply was lost may have ended the job already."""
+        if self.jobs.describe(name)["TrainingJobStatus"] == "InProgress":
+            self.jobs.sagemaker.stop_training_job(TrainingJobName=name)
 
     def _create(self, request):
         """A create whose reply was lost is looked for; it may have been carried out."""
@@ -155,8 +193,8 @@ def run_point(point):
         keeper.start()
         try:
             client = Client(engine)
-            description = client.train()
-            verify(client, description, agent_may_die=not restarts and not keeper.restarts)
+            description = getattr(client, point.scenario)()
+            verify(client, description, point.scenario, agent_may_die=not restarts and not keeper.restarts)
         finally:
             keeper.finish()
         restarts += keeper.restarts
@@ -168,7 +206,7 @@ def run_point(point):
         engine.destroy()
 
 
-def verify(client, description, agent_may_die):
+def verify(client, description, scenario, agent_may_die):
     jobs, name = client.jobs, description["TrainingJobName"]
     starts = client.persistently(lambda: [
         entry["Key"] for entry in jobs.s3.list_objects_v2(Bucket=jobs.bucket, Prefix="starts/").get("Contents", [])])
@@ -176,8 +214,11 @@ def verify(client, description, agent_may_die):
     assert_legal_transitions(description)
     if agent_may_die and description["TrainingJobStatus"] == "Failed":
         assert description["FailureReason"], "a lost instance has no reason"
-    else:
+    elif scenario == "train":
         verify_completed(client, description, starts)
+    else:
+        assert description["TrainingJobStatus"] == "Stopped", description.get("FailureReason")
+        verify_model(client, description, starts)
     leaks.assert_nothing_left(client.engine, jobs.names)
     again = client.persistently(lambda: jobs.describe(name))
     assert again["SecondaryStatusTransitions"] == description["SecondaryStatusTransitions"], "the end was not final"
@@ -187,11 +228,16 @@ def verify_completed(client, description, starts):
     jobs, name = client.jobs, description["TrainingJobName"]
     assert description["TrainingJobStatus"] == "Completed", description.get("FailureReason")
     assert secondary_statuses(description).count("Completed") == 1
-    assert len(starts) == 1
-    files = client.persistently(lambda: jobs.model_files(description))
-    assert files == {"start": starts[0].removeprefix("starts/").encode()}
+    verify_model(client, description, starts)
     lines = client.persistently(lambda: jobs.lines(name))
     assert numbered_lines(lines) == list(range(LINES)), lines
     keys = client.persistently(lambda: [
         entry["Key"] for entry in jobs.s3.list_objects_v2(Bucket=jobs.bucket, Prefix="out/").get("Contents", [])])
     assert keys == [f"out/{name}/output/model.tar.gz"], keys
+
+
+def verify_model(client, description, starts):
+    """The one instance that ran left the one model there is."""
+    assert len(starts) == 1
+    files = client.persistently(lambda: client.jobs.model_files(description))
+    assert files == {"start": starts[0].removeprefix("starts/").encode()}

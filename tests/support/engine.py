@@ -118,7 +118,8 @@ class Engine:
         if self._environment is None:
             result = self.cli("env", "--json")
             assert result.returncode == 0, result.stderr
-            self._environment = {key: str(value) for key, value in json.loads(result.stdout).items()}
+            settings = json.loads(result.stdout)  # null stands for a variable to unset
+            self._environment = {key: value for key, value in settings.items() if value is not None}
         return self._environment
 
     def client_environment(self, **variables):
