@@ -11,6 +11,7 @@
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "io/file.h"
 
@@ -100,6 +101,21 @@ Property File(std::string_view name, std::string_view meaning, std::string_view 
   return {.name = name, .meaning = meaning, .bounds = bounds, .set = set, .get = get};
 }
 
+Property Directory(std::string_view name, std::string_view meaning, std::string_view bounds,
+                   fs::path ServeOptions::* member) {
+  auto set = [=](ServeOptions& options, std::string_view value, const fs::path& base) -> Result<void> {
+    fs::path path = value.empty() ? fs::path() : (base / fs::path(value)).lexically_normal();
+    std::error_code error;
+    if (!path.empty() && fs::exists(path, error) && !fs::is_directory(path, error)) {
+      return Fail(InvalidArgument(fmt::format("names no directory: {} is something else.", path.string())));
+    }
+    options.*member = std::move(path);
+    return {};
+  };
+  auto get = [=](const ServeOptions& options) { return (options.*member).string(); };
+  return {.name = name, .meaning = meaning, .bounds = bounds, .set = set, .get = get};
+}
+
 Property Text(std::string_view name, std::string_view meaning, std::string_view bounds,
               Result<void> (*set)(ServeOptions&, std::string_view, const fs::path&),
               std::string ServeOptions::* member) {
@@ -117,6 +133,12 @@ std::vector<Property> MakeProperties() {
            SetAccount, &ServeOptions::account),
       File("images_file", "Maps image URIs to the environments that jobs run in; empty: the map built in.",
            "an existing file, or empty", &ServeOptions::images_file),
+      Directory("images_cache", "Where the environments that images stand for are kept; engines may share it.",
+                "a directory, made when absent; empty: images/ in the data directory", &ServeOptions::images_cache),
+      Integer("capacity_vcpus",
+              "How many vCPUs of running instances fit at once; later jobs wait in Pending. "
+              "0: four for each CPU of the machine.",
+              "0 to 100000", 0, 100'000, &ServeOptions::capacity_vcpus),
       File("agent", "The program that runs one instance of a job; empty: sagebrush-agent beside this program.",
            "an existing file, or empty", &ServeOptions::agent),
       File("uv", "The uv program, which builds Python environments; empty: the one in the data directory or on PATH.",
@@ -231,7 +253,7 @@ std::string ShowConfiguration(const Configuration& configuration) {
   for (const Property& property : Properties()) {
     std::string value = property.get(configuration.options);
     text += property.integer ? fmt::format("{} = {}", property.name, value)
-                             : fmt::format("{} = \"{}\"", property.name, value);
+                             : fmt::format("{} = \"{}\"", property.name, JsonEscape(value));
     text += fmt::format("  # {}\n", configuration.origins.at(property.name));
   }
   return text;

@@ -31,9 +31,9 @@ class Admission {
   };
   const double capacity_vcpus_;
   std::mutex mutex_;
-  std::map<JobName, Entry> entries_;                     // guarded by mutex_
-  std::set<std::pair<int64_t, std::string>> waiting_;    // by creation; guarded by mutex_
-  double used_vcpus_ = 0;                                // guarded by mutex_
+  std::map<JobName, Entry> entries_;                   // guarded by mutex_
+  std::set<std::pair<int64_t, std::string>> waiting_;  // by creation; guarded by mutex_
+  double used_vcpus_ = 0;                              // guarded by mutex_
 };
 
 }  // namespace sagebrush::control

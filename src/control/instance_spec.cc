@@ -21,8 +21,7 @@ std::string InputDataConfig(const sm::CreateTrainingJobRequest& request) {
     json::object entry;
     // FastFile shows plain files; scripts that ask for the mode see what the hosted service writes.
     entry["TrainingInputMode"] = channel.InputMode.value_or(request.AlgorithmSpecification->TrainingInputMode);
-    entry["S3DistributionType"] =
-        channel.DataSource.S3DataSource->S3DataDistributionType.value_or("FullyReplicated");
+    entry["S3DistributionType"] = channel.DataSource.S3DataSource->S3DataDistributionType.value_or("FullyReplicated");
     entry["RecordWrapperType"] = channel.RecordWrapperType.value_or("None");
     if (channel.ContentType) entry["ContentType"] = *channel.ContentType;
     channels[channel.ChannelName] = std::move(entry);

@@ -20,7 +20,8 @@ LogPump::LogPump(driver::Driver& driver, logstore::LogStore& logs)
                   [this](const std::string& key) {
                     Result<void> drained = Drain(InstanceId(key));
                     if (!drained) {
-                      Log(LogLevel::kWarning, "log_pump_failed", {{"instance", key}, {"error", drained.error().message}});
+                      Log(LogLevel::kWarning, "log_pump_failed",
+                          {{"instance", key}, {"error", drained.error().message}});
                     }
                   },
               .resync =

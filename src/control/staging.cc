@@ -56,7 +56,8 @@ Result<void> StageSource(objstore::ObjectStore& objects, const std::string& uri_
   Result<S3Uri> uri = ParseS3Uri(uri_text);
   if (!uri) return Fail(InvalidArgument("ClientError: sagemaker_submit_directory: " + uri.error().message));
   Result<void> linked = objects.LinkTo(uri->bucket, uri->key, file);
-  if (!linked) return Fail(Unreadable("the source archive (sagemaker_submit_directory)", uri_text, Reason(linked.error())));
+  if (!linked)
+    return Fail(Unreadable("the source archive (sagemaker_submit_directory)", uri_text, Reason(linked.error())));
   return {};
 }
 
@@ -82,9 +83,9 @@ Result<void> CheckOutputBucket(objstore::ObjectStore& objects, const sm::CreateT
   TRY(S3Uri uri, ParseS3Uri(request.OutputDataConfig.S3OutputPath));
   Result<objstore::BucketInfo> bucket = objects.HeadBucket(uri.bucket);
   if (bucket) return {};
-  return Fail(InvalidArgument("ClientError: the bucket of OutputDataConfig.S3OutputPath '" +
-                              request.OutputDataConfig.S3OutputPath + "' does not exist. Make it with 'aws s3 mb s3://" +
-                              uri.bucket + "' and start the job again."));
+  return Fail(InvalidArgument(
+      "ClientError: the bucket of OutputDataConfig.S3OutputPath '" + request.OutputDataConfig.S3OutputPath +
+      "' does not exist. Make it with 'aws s3 mb s3://" + uri.bucket + "' and start the job again."));
 }
 
 }  // namespace sagebrush::control

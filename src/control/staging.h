@@ -14,11 +14,9 @@ namespace sagebrush::control {
 // `directory` (made anew), and the specification's paths to them. Errors are the job's FailureReason: they name the
 // channel and URI and say what to do. Idempotent: what an earlier, interrupted call left is removed first.
 Result<void> StageInputs(objstore::ObjectStore& objects, const gen::sagemaker::CreateTrainingJobRequest& request,
-                         const std::filesystem::path& directory, objstore::BlobOwner owner,
-                         driver::InstanceSpec& spec);
+                         const std::filesystem::path& directory, objstore::BlobOwner owner, driver::InstanceSpec& spec);
 
 // The job's outputs have a place to go.
-Result<void> CheckOutputBucket(objstore::ObjectStore& objects,
-                               const gen::sagemaker::CreateTrainingJobRequest& request);
+Result<void> CheckOutputBucket(objstore::ObjectStore& objects, const gen::sagemaker::CreateTrainingJobRequest& request);
 
 }  // namespace sagebrush::control

@@ -31,16 +31,17 @@ Result<std::vector<sm::Tag>> TagTable::Add(const std::string& arn, const std::ve
   std::vector<sm::Tag> tags;
   TRYV(database_.Write([&](db::Transaction& tx) -> Result<void> {
     for (const sm::Tag& tag : added) {
-      TRYV(tx.Execute("INSERT INTO tags (arn, key, value, position) VALUES (?, ?, ?, "
-                      "(SELECT COALESCE(MAX(position), -1) + 1 FROM tags WHERE arn = ?)) "
-                      "ON CONFLICT (arn, key) DO UPDATE SET value = excluded.value",
-                      {arn, tag.Key, tag.Value, arn}));
+      TRYV(
+          tx.Execute("INSERT INTO tags (arn, key, value, position) VALUES (?, ?, ?, "
+                     "(SELECT COALESCE(MAX(position), -1) + 1 FROM tags WHERE arn = ?)) "
+                     "ON CONFLICT (arn, key) DO UPDATE SET value = excluded.value",
+                     {arn, tag.Key, tag.Value, arn}));
     }
     TRY(tags, Read(tx, arn));
     if (tags.size() > kMostTags) {
-      return Fail(InvalidArgument("A resource can have at most 50 tags; this call would make " +
-                                      std::to_string(tags.size()) + " on " + arn,
-                                  "ValidationException"));
+      return Fail(InvalidArgument(
+          "A resource can have at most 50 tags; this call would make " + std::to_string(tags.size()) + " on " + arn,
+          "ValidationException"));
     }
     return {};
   }));

@@ -58,7 +58,8 @@ void DescribeState(const domain::TrainingJobState& state, sm::DescribeTrainingJo
   response.SecondaryStatusTransitions = TransitionsOf(state);
   if (state.training_started_ms != 0) response.TrainingStartTime = wire::Timestamp{state.training_started_ms};
   if (!IsFinal(state.status)) return;
-  response.TrainingEndTime = wire::Timestamp{state.training_ended_ms != 0 ? state.training_ended_ms : state.modified_ms};
+  response.TrainingEndTime =
+      wire::Timestamp{state.training_ended_ms != 0 ? state.training_ended_ms : state.modified_ms};
   if (state.training_started_ms != 0) {
     int64_t ran_ms = std::max<int64_t>(response.TrainingEndTime->ms - state.training_started_ms, 0);
     response.TrainingTimeInSeconds = std::max<int64_t>((ran_ms + 999) / 1000, 1);

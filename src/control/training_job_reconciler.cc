@@ -26,12 +26,24 @@ domain::ObservedInstance Observed(const driver::InstanceStatus& status) {
   using To = domain::ObservedInstance::Phase;
   domain::ObservedInstance seen;
   switch (status.phase) {
-    case From::kStarting: seen.phase = To::kStarting; break;
-    case From::kDownloading: seen.phase = To::kDownloading; break;
-    case From::kTraining: seen.phase = To::kTraining; break;
-    case From::kUploading: seen.phase = To::kUploading; break;
-    case From::kEnded: seen.phase = To::kEnded; break;
-    case From::kLost: seen.phase = To::kLost; break;
+    case From::kStarting:
+      seen.phase = To::kStarting;
+      break;
+    case From::kDownloading:
+      seen.phase = To::kDownloading;
+      break;
+    case From::kTraining:
+      seen.phase = To::kTraining;
+      break;
+    case From::kUploading:
+      seen.phase = To::kUploading;
+      break;
+    case From::kEnded:
+      seen.phase = To::kEnded;
+      break;
+    case From::kLost:
+      seen.phase = To::kLost;
+      break;
   }
   seen.succeeded = status.succeeded;
   seen.stopped = status.stopped;
@@ -58,9 +70,8 @@ std::vector<std::string> StartIntents(const JobName& job, const TrainingJobRecor
 }  // namespace
 
 TrainingJobReconciler::TrainingJobReconciler(TrainingJobTable& jobs, EnvironmentCache& images,
-                                             objstore::ObjectStore& objects, driver::Driver& driver,
-                                             LogPump& log_pump, const KeyRing& keys, const Clock& clock,
-                                             Options options)
+                                             objstore::ObjectStore& objects, driver::Driver& driver, LogPump& log_pump,
+                                             const KeyRing& keys, const Clock& clock, Options options)
     : jobs_(jobs),
       images_(images),
       objects_(objects),
@@ -149,8 +160,7 @@ Result<void> TrainingJobReconciler::Reconcile(const JobName& job) {
   for (int step = 0; step < kMostStepsInOneGo; ++step) {
     TRY(TrainingJobRecord record, jobs_.Get(job));
     domain::TrainingJobActual actual = Observe(job, record);
-    std::vector<domain::Action> actions =
-        domain::Plan(LimitsOf(record.request), record.state, actual, clock_.NowMs());
+    std::vector<domain::Action> actions = domain::Plan(LimitsOf(record.request), record.state, actual, clock_.NowMs());
     bool again = false;
     for (const domain::Action& action : actions) {
       TRY(bool changed, Execute(job, record, action));
@@ -204,85 +214,84 @@ Result<bool> TrainingJobReconciler::Execute(const JobName& job, const TrainingJo
     return true;
   };
   int64_t now_ms = clock_.NowMs();
-  return std::visit(
-      Overloaded{
-          [&](const Admit&) -> Result<bool> {
-            admission_.Admit(job);
-            return commit([&](domain::TrainingJobState& state) -> Result<void> {
-              if (state.admitted_ms == 0) state.admitted_ms = now_ms;
-              return {};
-            });
-          },
-          // Observe has asked for the environment already; its end wakes every job.
-          [&](const PrepareImage&) -> Result<bool> { return false; },
-          [&](const ShowProgress& step) {
-            return commit([&](domain::TrainingJobState& state) -> Result<void> {
-              if (state.secondary() > step.status) return {};  // a stop came in between
-              return Advance(state, step.status, step.message, now_ms);
-            });
-          },
-          [&](const IntendStart&) -> Result<bool> {
-            WatchLogs(job, record);
-            FAILPOINT("control.start.before_intent");
-            TRY(bool changed, commit(
-                                  [](domain::TrainingJobState& state) -> Result<void> {
-                                    state.start_intended = state.stop_cause == domain::StopCause::kNone;
-                                    return {};
-                                  },
-                                  StartIntents(job, record)));
-            FAILPOINT("control.start.after_intent");
-            return changed;
-          },
-          [&](const domain::action::StartInstance& step) -> Result<bool> {
-            TRYV(this->StartInstance(job, record, step.rank));
-            return true;
-          },
-          [&](const RecordTrainingStart& step) {
-            return commit([&](domain::TrainingJobState& state) -> Result<void> {
-              state.training_started_ms = step.at_ms;
-              return {};
-            });
-          },
-          [&](const BeginStop& step) {
-            return commit([&](domain::TrainingJobState& state) -> Result<void> {
-              if (state.stop_cause != domain::StopCause::kNone) return {};
-              state.stop_cause = step.cause;
-              return Advance(state, std::max(state.secondary(), domain::SecondaryStatus::kStopping),
-                             "Stopping the training job", now_ms);
-            });
-          },
-          [&](const domain::action::StopInstances& step) -> Result<bool> {
-            TRYV(this->StopInstances(job, record, step.reason));
-            return false;
-          },
-          [&](const Decide& step) -> Result<bool> {
-            FAILPOINT("control.decide.before_commit");
-            TRY(bool changed, commit([&](domain::TrainingJobState& state) -> Result<void> {
-                  if (!state.outcome) state.outcome = step.outcome;
-                  state.training_ended_ms = step.training_ended_ms;
-                  return {};
-                }));
-            FAILPOINT("control.decide.after_commit");
-            return changed;
-          },
-          [&](const domain::action::PublishArtifacts&) -> Result<bool> {
-            TRYV(this->PublishArtifacts(job, record));
-            return true;
-          },
-          [&](const domain::action::FinishJob&) -> Result<bool> {
-            TRYV(this->FinishJob(job));
-            return true;
-          },
-          [&](const domain::action::DestroyInstances&) -> Result<bool> {
-            TRYV(this->DestroyInstances(job, record));
-            return false;
-          },
-      },
-      action);
+  return std::visit(Overloaded{
+                        [&](const Admit&) -> Result<bool> {
+                          admission_.Admit(job);
+                          return commit([&](domain::TrainingJobState& state) -> Result<void> {
+                            if (state.admitted_ms == 0) state.admitted_ms = now_ms;
+                            return {};
+                          });
+                        },
+                        // Observe has asked for the environment already; its end wakes every job.
+                        [&](const PrepareImage&) -> Result<bool> { return false; },
+                        [&](const ShowProgress& step) {
+                          return commit([&](domain::TrainingJobState& state) -> Result<void> {
+                            if (state.secondary() > step.status) return {};  // a stop came in between
+                            return Advance(state, step.status, step.message, now_ms);
+                          });
+                        },
+                        [&](const IntendStart&) -> Result<bool> {
+                          WatchLogs(job, record);
+                          FAILPOINT("control.start.before_intent");
+                          TRY(bool changed, commit(
+                                                [](domain::TrainingJobState& state) -> Result<void> {
+                                                  state.start_intended = state.stop_cause == domain::StopCause::kNone;
+                                                  return {};
+                                                },
+                                                StartIntents(job, record)));
+                          FAILPOINT("control.start.after_intent");
+                          return changed;
+                        },
+                        [&](const domain::action::StartInstance& step) -> Result<bool> {
+                          TRYV(this->StartInstance(job, record, step.rank));
+                          return true;
+                        },
+                        [&](const RecordTrainingStart& step) {
+                          return commit([&](domain::TrainingJobState& state) -> Result<void> {
+                            state.training_started_ms = step.at_ms;
+                            return {};
+                          });
+                        },
+                        [&](const BeginStop& step) {
+                          return commit([&](domain::TrainingJobState& state) -> Result<void> {
+                            if (state.stop_cause != domain::StopCause::kNone) return {};
+                            state.stop_cause = step.cause;
+                            return Advance(state, std::max(state.secondary(), domain::SecondaryStatus::kStopping),
+                                           "Stopping the training job", now_ms);
+                          });
+                        },
+                        [&](const domain::action::StopInstances& step) -> Result<bool> {
+                          TRYV(this->StopInstances(job, record, step.reason));
+                          return false;
+                        },
+                        [&](const Decide& step) -> Result<bool> {
+                          FAILPOINT("control.decide.before_commit");
+                          TRY(bool changed, commit([&](domain::TrainingJobState& state) -> Result<void> {
+                                if (!state.outcome) state.outcome = step.outcome;
+                                state.training_ended_ms = step.training_ended_ms;
+                                return {};
+                              }));
+                          FAILPOINT("control.decide.after_commit");
+                          return changed;
+                        },
+                        [&](const domain::action::PublishArtifacts&) -> Result<bool> {
+                          TRYV(this->PublishArtifacts(job, record));
+                          return true;
+                        },
+                        [&](const domain::action::FinishJob&) -> Result<bool> {
+                          TRYV(this->FinishJob(job));
+                          return true;
+                        },
+                        [&](const domain::action::DestroyInstances&) -> Result<bool> {
+                          TRYV(this->DestroyInstances(job, record));
+                          return false;
+                        },
+                    },
+                    action);
 }
 
-Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobName& job,
-                                                                    const TrainingJobRecord& record, int rank) {
+Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobName& job, const TrainingJobRecord& record,
+                                                                    int rank) {
   TRYV(CheckOutputBucket(objects_, record.request));
   std::string arn = options_.arn_of(job.value());
   TRY(driver::InstanceSpec spec, InstanceSpecOf(record, arn, rank));
@@ -371,9 +380,9 @@ Result<void> TrainingJobReconciler::PublishArtifacts(const JobName& job, const T
 Result<void> TrainingJobReconciler::FinishJob(const JobName& job) {
   FAILPOINT("control.finish.before_commit");
   TRY(domain::TrainingJobState state, jobs_.Update(job, [&](domain::TrainingJobState& state) -> Result<void> {
-        if (IsFinal(state.status)) return {};
-        return Finish(state, clock_.NowMs());
-      }));
+    if (IsFinal(state.status)) return {};
+    return Finish(state, clock_.NowMs());
+  }));
   FAILPOINT("control.finish.after_commit");
   Log(LogLevel::kInfo, "training_job_ended",
       {{"job", job.value()}, {"status", ToString(state.status)}, {"reason", state.failure_reason()}});

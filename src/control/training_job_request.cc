@@ -32,7 +32,8 @@ Result<void> CheckAlgorithm(const sm::CreateTrainingJobRequest& request) {
 
 Result<void> CheckChannel(const sm::Channel& channel) {
   std::string field = "InputDataConfig channel '" + channel.ChannelName + "': ";
-  if (channel.DataSource.FileSystemDataSource) return Fail(NotHonoured(field + "FileSystemDataSource", "use S3DataSource"));
+  if (channel.DataSource.FileSystemDataSource)
+    return Fail(NotHonoured(field + "FileSystemDataSource", "use S3DataSource"));
   if (channel.DataSource.DatasetSource) return Fail(NotHonoured(field + "DatasetSource", "use S3DataSource"));
   if (!channel.DataSource.S3DataSource) return Fail(Invalid(field + "DataSource.S3DataSource is required."));
   const sm::S3DataSource& source = *channel.DataSource.S3DataSource;
@@ -151,7 +152,8 @@ domain::TrainingJobLimits LimitsOf(const sm::CreateTrainingJobRequest& request) 
   limits.instance_count = static_cast<int>(request.ResourceConfig->InstanceCount.value_or(1));
   limits.max_runtime_ms = request.StoppingCondition->MaxRuntimeInSeconds.value_or(86'400) * 1000;
   limits.max_wait_ms = request.StoppingCondition->MaxWaitTimeInSeconds.value_or(0) * 1000;
-  if (limits.max_wait_ms == 0) limits.max_wait_ms = request.StoppingCondition->MaxPendingTimeInSeconds.value_or(0) * 1000;
+  if (limits.max_wait_ms == 0)
+    limits.max_wait_ms = request.StoppingCondition->MaxPendingTimeInSeconds.value_or(0) * 1000;
   return limits;
 }
 

@@ -9,7 +9,9 @@ namespace {
 
 namespace sm = gen::sagemaker;
 
-Error UnknownJob() { return Error(ErrorKind::kInvalidArgument, "Requested resource not found.", "ValidationException"); }
+Error UnknownJob() {
+  return Error(ErrorKind::kInvalidArgument, "Requested resource not found.", "ValidationException");
+}
 
 Result<TrainingJobRecord> ReadRecord(const db::Row& row) {
   TrainingJobRecord record;
@@ -96,19 +98,21 @@ Result<void> TrainingJobTable::Insert(const TrainingJobRecord& record, const std
       if (!invocation_id.empty() && existing[0].Text(0) == invocation_id) return {};
       return Fail(Error(ErrorKind::kAlreadyExists,
                         "Training job names must be unique within an AWS account and region, and a training job with "
-                        "this name already exists (" + arn + ")",
+                        "this name already exists (" +
+                            arn + ")",
                         "ResourceInUse"));
     }
-    TRYV(tx.Execute("INSERT INTO training_jobs (name, status, created_ms, modified_ms, active, invocation_id, request, "
-                    "state) VALUES (?, ?, ?, ?, 1, ?, ?, ?)",
-                    {name, std::string(ToString(record.state.status)), record.state.created_ms,
-                     record.state.modified_ms, invocation_id, wire::ToJson(record.request),
-                     domain::ToJson(record.state)}));
+    TRYV(
+        tx.Execute("INSERT INTO training_jobs (name, status, created_ms, modified_ms, active, invocation_id, request, "
+                   "state) VALUES (?, ?, ?, ?, 1, ?, ?, ?)",
+                   {name, std::string(ToString(record.state.status)), record.state.created_ms, record.state.modified_ms,
+                    invocation_id, wire::ToJson(record.request), domain::ToJson(record.state)}));
     int64_t position = 0;
     for (const sm::Tag& tag : record.request.Tags) {
-      TRYV(tx.Execute("INSERT INTO tags (arn, key, value, position) VALUES (?, ?, ?, ?) "
-                      "ON CONFLICT (arn, key) DO UPDATE SET value = excluded.value",
-                      {arn, tag.Key, tag.Value, position++}));
+      TRYV(
+          tx.Execute("INSERT INTO tags (arn, key, value, position) VALUES (?, ?, ?, ?) "
+                     "ON CONFLICT (arn, key) DO UPDATE SET value = excluded.value",
+                     {arn, tag.Key, tag.Value, position++}));
     }
     return {};
   }));
@@ -184,9 +188,10 @@ Result<domain::TrainingJobState> TrainingJobTable::Update(const JobName& name, c
                     {std::string(ToString(state.status)), state.modified_ms, static_cast<int64_t>(active),
                      domain::ToJson(state), name.value()}));
     for (const std::string& intent : intents) {
-      TRYV(tx.Execute("INSERT INTO intents (id, job, epoch, committed_ms) VALUES (?, ?, ?, ?) "
-                      "ON CONFLICT (id) DO NOTHING",
-                      {intent, name.value(), database_.epoch().value, state.modified_ms}));
+      TRYV(
+          tx.Execute("INSERT INTO intents (id, job, epoch, committed_ms) VALUES (?, ?, ?, ?) "
+                     "ON CONFLICT (id) DO NOTHING",
+                     {intent, name.value(), database_.epoch().value, state.modified_ms}));
     }
     return {};
   }));

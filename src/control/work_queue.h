@@ -41,10 +41,10 @@ class WorkQueue {
   const Options options_;
   std::mutex mutex_;
   std::condition_variable wake_, timer_wake_;
-  bool stopping_ = false;                          // all guarded by mutex_
+  bool stopping_ = false;  // all guarded by mutex_
   std::deque<std::string> ready_;
   std::set<std::string> queued_, running_, again_;
-  std::multimap<int64_t, std::string> delayed_;    // by monotonic time
+  std::multimap<int64_t, std::string> delayed_;  // by monotonic time
   std::vector<std::thread> threads_;
 };
 

@@ -124,8 +124,9 @@ Result<driver::Environment> EnvironmentCache::Make(const std::string& image_uri)
   if (!recipe) return Fail(Error(ErrorKind::kInvalidArgument, "ClientError: " + recipe.error().message));
   std::vector<PythonInterpreter> candidates = ByNearness(Interpreters(), recipe->python);
   if (candidates.empty()) {
-    return Fail(Error(ErrorKind::kUnavailable, "no Python 3 with the venv module was found on this machine: install "
-                                               "one (apt-get install python3-venv)"));
+    return Fail(Error(ErrorKind::kUnavailable,
+                      "no Python 3 with the venv module was found on this machine: install "
+                      "one (apt-get install python3-venv)"));
   }
   std::string reasons;
   for (const PythonInterpreter& python : candidates) {
@@ -143,9 +144,9 @@ Result<driver::Environment> EnvironmentCache::Make(const std::string& image_uri)
     if (made.error().kind != ErrorKind::kFailedPrecondition) break;  // another Python would not help
   }
   if (reasons.size() > 800) reasons = reasons.substr(0, 800) + "…";
-  return Fail(Error(ErrorKind::kInvalidArgument,
-                    "ClientError: the environment of image '" + image_uri + "' (" + Joined(recipe->requirements) +
-                        ") cannot be made on this machine. " + reasons));
+  return Fail(Error(ErrorKind::kInvalidArgument, "ClientError: the environment of image '" + image_uri + "' (" +
+                                                     Joined(recipe->requirements) +
+                                                     ") cannot be made on this machine. " + reasons));
 }
 
 Result<driver::Environment> EnvironmentCache::MakeWith(const ImageRecipe& recipe, const PythonInterpreter& python) {
@@ -180,8 +181,8 @@ Result<void> EnvironmentCache::Install(const fs::path& folder, const ImageRecipe
   make.environment = {{"UV_CACHE_DIR", (options_.directory / "uv-cache").string()}, {"UV_PYTHON_DOWNLOADS", "never"}};
   make.cancelled = &stopping_;
   io::Command install = make;
-  install.argv = {options_.uv, "--no-config", "pip", "install", "--quiet", "--no-build", "--python",
-                  (folder / "venv/bin/python").string()};
+  install.argv = {options_.uv, "--no-config", "pip",      "install",
+                  "--quiet",   "--no-build",  "--python", (folder / "venv/bin/python").string()};
   install.argv.insert(install.argv.end(), recipe.requirements.begin(), recipe.requirements.end());
   for (const io::Command* step : {&make, &install}) {
     if (step == &install && recipe.requirements.empty()) break;

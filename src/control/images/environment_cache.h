@@ -26,8 +26,8 @@ class EnvironmentCache {
  public:
   struct Options {
     std::filesystem::path directory;
-    std::string uv = "uv";       // program, looked up in PATH
-    uid_t owner_uid = 0;         // programs see the environment as owned by root inside; see driver/sandbox
+    std::string uv = "uv";  // program, looked up in PATH
+    uid_t owner_uid = 0;    // programs see the environment as owned by root inside; see driver/sandbox
     gid_t owner_gid = 0;
     std::function<void()> on_change;  // called from a builder thread when a build has ended
   };
@@ -65,7 +65,7 @@ class EnvironmentCache {
   std::vector<PythonInterpreter> interpreters_;
   std::mutex mutex_;
   std::atomic<bool> stopping_ = false;
-  std::map<std::string, std::unique_ptr<Build>> builds_;   // by image URI; guarded by mutex_
+  std::map<std::string, std::unique_ptr<Build>> builds_;  // by image URI; guarded by mutex_
 };
 
 }  // namespace sagebrush::control

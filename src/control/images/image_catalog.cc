@@ -31,8 +31,8 @@ Result<std::shared_ptr<pcre2_code>> Compile(const std::string& pattern) {
   if (compiled == nullptr) {
     PCRE2_UCHAR text[256] = {};
     pcre2_get_error_message(code, text, sizeof text);
-    return Fail(InvalidArgument(std::string(reinterpret_cast<char*>(text)) + " at character " +
-                                std::to_string(offset) + " of pattern " + pattern));
+    return Fail(InvalidArgument(std::string(reinterpret_cast<char*>(text)) + " at character " + std::to_string(offset) +
+                                " of pattern " + pattern));
   }
   return std::shared_ptr<pcre2_code>(compiled, pcre2_code_free);
 }
@@ -58,11 +58,11 @@ Groups NamedGroups(const pcre2_code* code, pcre2_match_data* match, std::string_
 std::optional<Groups> Match(const pcre2_code* code, std::string_view subject) {
   std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> match(
       pcre2_match_data_create_from_pattern(code, nullptr), pcre2_match_data_free);
-  std::unique_ptr<pcre2_match_context, decltype(&pcre2_match_context_free)> context(
-      pcre2_match_context_create(nullptr), pcre2_match_context_free);
+  std::unique_ptr<pcre2_match_context, decltype(&pcre2_match_context_free)> context(pcre2_match_context_create(nullptr),
+                                                                                    pcre2_match_context_free);
   pcre2_set_match_limit(context.get(), 100'000);
-  int found = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(subject.data()), subject.size(), 0, 0, match.get(),
-                          context.get());
+  int found =
+      pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(subject.data()), subject.size(), 0, 0, match.get(), context.get());
   if (found < 0) return std::nullopt;
   return NamedGroups(code, match.get(), subject);
 }
@@ -169,8 +169,8 @@ Result<ImageRecipe> ImageCatalog::Find(std::string_view image_uri) const {
   for (const auto& entry : entries_) {
     std::optional<Groups> groups = Match(entry->compiled.get(), subject);
     if (!groups) continue;
-    ImageRecipe recipe{entry->name, PythonVersion(Substitute(entry->python, *groups)), {},
-                       Substitute(entry->note, *groups)};
+    ImageRecipe recipe{
+        entry->name, PythonVersion(Substitute(entry->python, *groups)), {}, Substitute(entry->note, *groups)};
     for (const std::string& requirement : entry->requirements) {
       recipe.requirements.push_back(Pin(Substitute(requirement, *groups)));
     }

@@ -25,8 +25,8 @@ struct ImageRecipe {
 //   name          for messages
 //   pattern       a regular expression with named groups, matched against the whole of "repository:tag"
 //   python        a Python version; {group} is replaced by the named group ("312" and "3.12" both mean 3.12)
-//   requirements  list of pip requirements; {group} likewise. "name==2.19" without a patch number means its newest patch
-//   note          a line for the job's log
+//   requirements  list of pip requirements; {group} likewise. "name==2.19" without a patch number means its newest
+//   patch note          a line for the job's log
 class ImageCatalog {
  public:
   // An empty path: the built-in catalogue alone. A file's entries come before the built-in ones.

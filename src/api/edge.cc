@@ -1,0 +1,105 @@
+#include "api/edge.h"
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "wire/errors.h"
+#include "wire/query.h"
+
+namespace sagebrush::api {
+namespace {
+
+namespace asio = http::asio;
+
+// The hosted services' limits on a request are of this order; objects are not held in memory.
+constexpr size_t kLargestCallBytes = 8 << 20;
+
+http::Response ErrorReply(const Error& error, wire::ErrorStyle style, const http::Request& request) {
+  wire::WireError wire_error = wire::ToWireError(error, style);
+  http::Response response;
+  response.status = wire_error.status;
+  response.headers.Add("Content-Type", std::string(wire::ErrorContentType(style)));
+  if (request.method != "HEAD") {
+    response.body = wire::ErrorBody(wire_error, style, request.request_id, request.path);
+  }
+  return response;
+}
+
+wire::SignableRequest Signable(const http::Request& request) {
+  wire::SignableRequest signable{request.method, request.path, request.query, {}};
+  for (const auto& [name, value] : request.headers) signable.headers.emplace_back(name, value);
+  return signable;
+}
+
+bool IsForm(const http::Request& request) {
+  return request.headers.Get("Content-Type").starts_with("application/x-www-form-urlencoded");
+}
+
+http::Response Health() {
+  http::Response response;
+  response.headers.Add("Content-Type", "application/json");
+  response.body = std::string(R"({"status":"ok","version":")") + SAGEBRUSH_VERSION + "\"}\n";
+  return response;
+}
+
+}  // namespace
+
+asio::awaitable<http::Response> Edge::Handle(http::Request& request) {
+  if (request.method == "GET" && request.path == "/_sagebrush/health") co_return Health();
+  if (const std::string* target = request.headers.Find("X-Amz-Target")) {
+    size_t dot = target->find('.');
+    std::string_view prefix = std::string_view(*target).substr(0, dot);
+    std::string operation = dot == std::string::npos ? std::string() : target->substr(dot + 1);
+    const JsonService* service = prefix == "SageMaker"       ? &services_.sagemaker
+                                 : prefix == "Logs_20140328" ? &services_.logs
+                                                             : nullptr;
+    co_return co_await HandleJson(request, service, std::move(operation));
+  }
+  if (request.method == "POST" && request.path == "/" && IsForm(request)) co_return co_await HandleQuery(request);
+  co_return co_await HandleS3(request);
+}
+
+Result<CallContext> Edge::Verify(const http::Request& request, std::string_view payload_hash, bool is_s3) const {
+  TRY(wire::VerifiedCaller caller, wire::VerifySignature(
+                                       Signable(request), payload_hash, is_s3,
+                                       [this](std::string_view key) { return keys_.Find(key); }, clock_.NowMs()));
+  return CallContext{std::move(caller), request.request_id, std::string(request.headers.Get("amz-sdk-invocation-id"))};
+}
+
+asio::awaitable<http::Response> Edge::HandleJson(http::Request& request, const JsonService* service,
+                                                 std::string operation) {
+  Result<std::string> body = co_await http::ReadAll(*request.body, kLargestCallBytes);
+  if (!body) co_return ErrorReply(body.error(), wire::ErrorStyle::kJson, request);
+  co_return co_await io::OnBlockingPool(
+      runtime_, [this, &request, service, operation = std::move(operation), body = *std::move(body)] {
+        Result<CallContext> context = Verify(request, HexEncode(Sha256(body)), false);
+        if (!context) return ErrorReply(context.error(), wire::ErrorStyle::kJson, request);
+        if (service == nullptr) {
+          return ErrorReply(InvalidArgument("X-Amz-Target '" + std::string(request.headers.Get("X-Amz-Target")) +
+                                                "' names no service that Sagebrush offers (SageMaker, Logs_20140328).",
+                                            "UnknownOperationException"),
+                            wire::ErrorStyle::kJson, request);
+        }
+        return service->Call(operation, body, *context);
+      });
+}
+
+asio::awaitable<http::Response> Edge::HandleQuery(http::Request& request) {
+  Result<std::string> body = co_await http::ReadAll(*request.body, kLargestCallBytes);
+  if (!body) co_return ErrorReply(body.error(), wire::ErrorStyle::kQuery, request);
+  co_return co_await io::OnBlockingPool(runtime_, [this, &request, body = *std::move(body)] {
+    Result<CallContext> context = Verify(request, HexEncode(Sha256(body)), false);
+    if (!context) return ErrorReply(context.error(), wire::ErrorStyle::kQuery, request);
+    Result<wire::Form> form = wire::ParseForm(body);
+    if (!form) return QueryService::Refuse(form.error(), *context);
+    return services_.query.Call(*form, *context);
+  });
+}
+
+asio::awaitable<http::Response> Edge::HandleS3(http::Request& request) {
+  std::string declared(wire::DeclaredPayloadHash(Signable(request)));
+  Result<CallContext> context = Verify(request, declared, true);
+  if (!context) co_return ErrorReply(context.error(), wire::ErrorStyle::kS3, request);
+  co_return co_await services_.s3.Handle(request, *context);
+}
+
+}  // namespace sagebrush::api

@@ -1,0 +1,217 @@
+#include "cli/engine.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <thread>
+
+#include "api/edge.h"
+#include "api/iam.h"
+#include "api/logs.h"
+#include "api/sagemaker.h"
+#include "api/sts.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/locations.h"
+#include "control/training_job_frontend.h"
+#include "control/training_job_reconciler.h"
+#include "driver/sandbox/sandbox_driver.h"
+#include "http/server.h"
+
+namespace sagebrush::cli {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::chrono::milliseconds kStopGrace{3000};
+
+Result<io::UniqueFd> LockDataDirectory(const fs::path& directory) {
+  TRY(io::UniqueFd lock, io::Open(directory / "engine.lock", O_RDWR | O_CREAT, 0600));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno != EWOULDBLOCK) return Fail(FromErrno(errno, "cannot lock " + directory.string()));
+  return Fail(Error(ErrorKind::kFailedPrecondition, "an engine runs on " + directory.string() +
+                                                        " already: use it, stop it, or choose another --data-dir"));
+}
+
+Result<http::TcpEndpoint> ParseListen(const std::string& listen) {
+  auto [host, port_text] = HostAndPort(listen);
+  std::optional<int64_t> port = ParseInt(port_text);
+  if (!port || *port > 65535) return Fail(InvalidArgument("--listen " + listen + ": a port is a number up to 65535"));
+  return http::TcpEndpoint{host, static_cast<uint16_t>(*port)};
+}
+
+std::string HostName() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
+}
+
+// Programs run as root inside their instances, which is this user outside (driver/sandbox).
+objstore::BlobOwner InstanceOwner() {
+  if (::geteuid() == 0) return {100'000, 100'000};
+  return {::geteuid(), ::getegid()};
+}
+
+}  // namespace
+
+// In order of construction; destroyed in reverse.
+struct Engine::Parts {
+  ServeOptions options;
+  SystemClock clock;
+  io::UniqueFd lock;
+  std::optional<control::KeyRing> keys;
+  std::unique_ptr<http::CertificateAuthority> authority;
+  std::optional<io::Runtime> runtime;
+  std::unique_ptr<objstore::ObjectStore> objects;
+  std::unique_ptr<logstore::LogStore> logs;
+  std::unique_ptr<control::Database> database;
+  std::unique_ptr<driver::SandboxDriver> driver;
+  std::optional<control::TrainingJobTable> jobs;
+  std::optional<control::TagTable> tags;
+  std::unique_ptr<control::TrainingJobReconciler> reconciler;  // declared before what calls it
+  std::unique_ptr<control::LogPump> log_pump;
+  std::unique_ptr<control::EnvironmentCache> images;
+  std::unique_ptr<control::TrainingJobFrontend> frontend;
+  api::JsonService sagemaker{"1.1"}, logs_service{"1.1"};
+  api::QueryService query;
+  std::optional<api::LogsApi> logs_api;
+  std::unique_ptr<api::S3Service> s3;
+  std::optional<api::Edge> edge;
+  std::unique_ptr<http::Server> server;
+  std::string endpoint;
+
+  Result<void> OpenStores();
+  Result<void> OpenControl();
+  Result<void> OpenServices();
+  Result<void> Announce();
+};
+
+Result<void> Engine::Parts::OpenStores() {
+  const fs::path& directory = options.data_dir;
+  TRYV(io::MakeDirectories(directory, 0700));
+  TRY(lock, LockDataDirectory(directory));
+  TRY(keys, control::KeyRing::Open(directory / "credentials.json"));
+  TRY(authority, http::CertificateAuthority::Open(directory / "ca", HostName()));
+  TRYV(authority->WriteBundle(directory / "ca" / "bundle.pem"));
+  runtime.emplace(static_cast<int>(options.io_threads), static_cast<int>(options.blocking_threads));
+  TRY(objects, objstore::ObjectStore::Open(directory / "objects", InstanceOwner(), clock));
+  TRY(logs, logstore::LogStore::Open(directory / "logs", clock));
+  TRY(database, control::Database::Open(directory / "control.db"));
+  return {};
+}
+
+Result<void> Engine::Parts::OpenControl() {
+  objstore::BlobOwner owner = InstanceOwner();
+  fs::path instances = options.data_dir / "instances";
+  driver::SandboxDriver::Options driver_options;
+  driver_options.directory = instances;
+  driver_options.agent = options.agent.empty() ? BesideThisProgram("sagebrush-agent") : options.agent;
+  driver_options.uid = owner.uid;
+  driver_options.gid = owner.gid;
+  driver_options.hidden = {options.data_dir};
+  TRY(driver, driver::SandboxDriver::Open(std::move(driver_options)));
+  jobs.emplace(*database);
+  tags.emplace(*database);
+  TRY(control::ImageCatalog catalog, control::ImageCatalog::Load(options.images_file));
+  control::EnvironmentCache::Options image_options;
+  image_options.directory = options.images_cache.empty() ? options.data_dir / "images" : options.images_cache;
+  image_options.uv = FindUv(options.uv, options.data_dir).string();
+  if (image_options.uv.empty()) image_options.uv = "uv";
+  image_options.owner_uid = owner.uid;
+  image_options.owner_gid = owner.gid;
+  image_options.on_change = [this] { reconciler->WakeAll(); };
+  images = std::make_unique<control::EnvironmentCache>(std::move(catalog), std::move(image_options));
+  log_pump = std::make_unique<control::LogPump>(*driver, *logs);
+  frontend = std::make_unique<control::TrainingJobFrontend>(
+      *jobs, *tags, clock,
+      control::TrainingJobFrontend::Options{options.account, options.region,
+                                            [this](const JobName& job) { reconciler->Wake(job); }});
+  control::TrainingJobReconciler::Options reconciler_options;
+  reconciler_options.region = options.region;
+  reconciler_options.capacity_vcpus = options.capacity_vcpus > 0
+                                          ? static_cast<double>(options.capacity_vcpus)
+                                          : 4.0 * std::max(1u, std::thread::hardware_concurrency());
+  reconciler_options.engine_socket = options.data_dir / "engine.sock";
+  reconciler_options.owner = owner;
+  reconciler_options.epoch = database->epoch();
+  reconciler_options.arn_of = [this](const std::string& job) { return frontend->ArnOf(job); };
+  reconciler = std::make_unique<control::TrainingJobReconciler>(*jobs, *images, *objects, *driver, *log_pump, *keys,
+                                                                clock, std::move(reconciler_options));
+  driver->SetListener([this](const InstanceId& id) {
+    log_pump->Wake(id);
+    reconciler->WakeInstance(id);
+  });
+  return {};
+}
+
+Result<void> Engine::Parts::OpenServices() {
+  api::Installation installation{options.account, options.region};
+  api::RegisterSageMaker(sagemaker, *frontend);
+  logs_api.emplace(*logs, clock, installation);
+  logs_api->Register(logs_service);
+  api::RegisterSts(query, installation);
+  api::RegisterIam(query, installation);
+  s3 = std::make_unique<api::S3Service>(*runtime, *objects, installation);
+  edge.emplace(*runtime, api::Edge::Services{sagemaker, logs_service, query, *s3}, *keys, clock);
+
+  http::ServerOptions server_options;
+  TRY(http::TcpEndpoint endpoint_address, ParseListen(options.listen));
+  server_options.tcp = {endpoint_address};
+  server_options.unix_socket = options.data_dir / "engine.sock";
+  server_options.authority = authority.get();
+  server = std::make_unique<http::Server>(*runtime, std::move(server_options),
+                                          [this](http::Request& request) { return edge->Handle(request); });
+  TRYV(server->Start());
+  std::string host = endpoint_address.address;
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  endpoint = "http://" + host + ":" + std::to_string(server->tcp_ports().at(0));
+  return {};
+}
+
+Result<void> Engine::Parts::Announce() {
+  boost::json::object record{
+      {"endpoint", endpoint},     {"pid", ::getpid()},          {"socket", (options.data_dir / "engine.sock").string()},
+      {"region", options.region}, {"account", options.account}, {"version", SAGEBRUSH_VERSION}};
+  TRYV(io::WriteFile(options.data_dir / "engine.json", boost::json::serialize(record) + "\n", 0600));
+  Log(LogLevel::kInfo, "engine_ready",
+      {{"endpoint", endpoint}, {"data_dir", options.data_dir.string()}, {"epoch", database->epoch().value}});
+  return {};
+}
+
+Engine::Engine(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Result<std::unique_ptr<Engine>> Engine::Open(const ServeOptions& options) {
+  auto parts = std::make_unique<Parts>();
+  parts->options = options;
+  TRYV(parts->OpenStores());
+  TRYV(parts->OpenControl());
+  TRYV(parts->OpenServices());
+  // From here on the destructor takes the running parts down.
+  std::unique_ptr<Engine> engine(new Engine(std::move(parts)));
+  engine->parts_->log_pump->Start();
+  TRYV(engine->parts_->reconciler->Start());
+  TRYV(engine->parts_->Announce());
+  return engine;
+}
+
+Engine::~Engine() {
+  std::error_code ignored;
+  fs::remove(parts_->options.data_dir / "engine.json", ignored);
+  // Whoever wakes others goes first: no hint, request or build reaches a part that is gone.
+  parts_->driver->SetListener(nullptr);
+  parts_->reconciler->Stop();
+  parts_->log_pump->Stop();
+  parts_->images.reset();
+  Log(LogLevel::kInfo, "engine_stopped");
+}
+
+const std::string& Engine::endpoint() const { return parts_->endpoint; }
+
+void Engine::Run() { parts_->runtime->Run(); }
+
+void Engine::RequestStop() {
+  parts_->server->StopAndWait(kStopGrace);
+  parts_->runtime->Stop();
+}
+
+}  // namespace sagebrush::cli

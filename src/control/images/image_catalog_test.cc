@@ -1,0 +1,114 @@
+#include "control/images/image_catalog.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "control/images/python_interpreters.h"
+
+namespace sagebrush::control {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+ImageCatalog BuiltIn() { return *ImageCatalog::Load({}); }
+
+TEST(ImageCatalog, FindsHostedTensorFlowImages) {
+  struct Case {
+    const char* uri;
+    const char* python;
+    const char* requirement;
+  };
+  for (const Case& c : {
+           Case{"763104351884.dkr.ecr.us-west-2.amazonaws.com/tensorflow-training:2.19-cpu-py312", "3.12",
+                "tensorflow-cpu==2.19.*"},
+           Case{"763104351884.dkr.ecr.us-west-2.amazonaws.com/tensorflow-training:2.16.2-cpu-py310", "3.10",
+                "tensorflow-cpu==2.16.2"},
+           Case{"tensorflow-training:2.6-cpu-py38", "3.8", "tensorflow-cpu==2.6.*"},
+           Case{"520713654638.dkr.ecr.us-west-2.amazonaws.com/sagemaker-tensorflow-scriptmode:2.2-cpu-py37", "3.7",
+                "tensorflow-cpu==2.2.*"},
+           Case{"763104351884.dkr.ecr.us-west-2.amazonaws.com/tensorflow-training:2.19.0-gpu-py312", "3.12",
+                "tensorflow==2.19.0"},
+       }) {
+    Result<ImageRecipe> recipe = BuiltIn().Find(c.uri);
+    ASSERT_TRUE(recipe) << c.uri;
+    EXPECT_EQ(recipe->python, c.python);
+    EXPECT_THAT(recipe->requirements, Contains(c.requirement)) << c.uri;
+  }
+}
+
+TEST(ImageCatalog, PlainPythonHasNoRequirements) {
+  Result<ImageRecipe> recipe = BuiltIn().Find("sagebrush/python:3.11");
+  ASSERT_TRUE(recipe);
+  EXPECT_EQ(recipe->python, "3.11");
+  EXPECT_TRUE(recipe->requirements.empty());
+  EXPECT_EQ(BuiltIn().Find("sagebrush/python:latest")->python, "");
+}
+
+TEST(ImageCatalog, AnUnknownImageIsNamedWithTheWayOut) {
+  for (const char* uri : {"", "ubuntu:22.04", "tensorflow-training", "tensorflow-training:2.19-cpu-py312 && x",
+                          "tensorflow-training:evil$(x)-cpu-py312", "123.example.com/pytorch-training:2.0-cpu-py310"}) {
+    Result<ImageRecipe> recipe = BuiltIn().Find(uri);
+    ASSERT_FALSE(recipe) << uri;
+    EXPECT_EQ(recipe.error().kind, ErrorKind::kNotFound);
+    EXPECT_THAT(recipe.error().message, HasSubstr(uri));
+    EXPECT_THAT(recipe.error().message, HasSubstr("images.toml"));
+  }
+}
+
+TEST(ImageCatalog, TheFirstMatchingEntryWins) {
+  Result<ImageCatalog> catalog = ImageCatalog::Parse(R"(
+[[image]]
+name = "mine"
+pattern = 'tensorflow-training:.*'
+python = "3.11"
+requirements = ["tensorflow-cpu==2.15.1", "numpy<2"]
+note = "ours"
+)",
+                                                     "test.toml");
+  ASSERT_TRUE(catalog);
+  Result<ImageRecipe> recipe = catalog->Find("tensorflow-training:2.19-cpu-py312");
+  ASSERT_TRUE(recipe);
+  EXPECT_EQ(*recipe, (ImageRecipe{"mine", "3.11", {"tensorflow-cpu==2.15.1", "numpy<2"}, "ours"}));
+}
+
+TEST(ImageCatalog, BadFilesAreRefusedWithFileAndReason) {
+  struct Case {
+    const char* toml;
+    const char* reason;
+  };
+  for (const Case& c :
+       {Case{"[[image]\n", "bad.toml, line 1"}, Case{"colour = 1\n", "unknown key 'colour'"},
+        Case{"[[image]]\nshape = 'x'\n", "'shape' is not a key"}, Case{"[[image]]\npattern = 3\n", "'pattern'"},
+        Case{"[[image]]\npattern = '('\n", "pattern ("}}) {
+    Result<ImageCatalog> catalog = ImageCatalog::Parse(c.toml, "bad.toml");
+    ASSERT_FALSE(catalog) << c.toml;
+    EXPECT_THAT(catalog.error().message, HasSubstr(c.reason));
+    EXPECT_THAT(catalog.error().message, HasSubstr("bad.toml"));
+  }
+}
+
+TEST(PythonInterpreters, TheNearestMinorComesFirst) {
+  std::vector<PythonInterpreter> installed = {
+      {"", "", "3.13.0"}, {"", "", "3.12.1"}, {"", "", "3.11.7"}, {"", "", "3.9.18"}};
+  auto order = [&](const std::string& wanted) {
+    std::string minors;
+    for (const PythonInterpreter& python : ByNearness(installed, wanted)) minors += python.minor() + " ";
+    return minors;
+  };
+  EXPECT_EQ(order("3.12"), "3.12 3.13 3.11 3.9 ");
+  EXPECT_EQ(order("3.10"), "3.11 3.9 3.12 3.13 ");
+  EXPECT_EQ(order(""), "3.13 3.12 3.11 3.9 ");
+}
+
+TEST(PythonInterpreters, FindsThisMachinesPython) {
+  std::vector<PythonInterpreter> found = FindPythonInterpreters();
+  ASSERT_FALSE(found.empty());
+  for (const PythonInterpreter& python : found) {
+    EXPECT_TRUE(python.minor().starts_with("3.")) << python.executable;
+    EXPECT_TRUE(std::filesystem::is_directory(python.prefix)) << python.prefix;
+  }
+}
+
+}  // namespace
+}  // namespace sagebrush::control
