@@ -2,14 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <array>
 #include <boost/asio/ip/address.hpp>
 #include <boost/system/error_code.hpp>
 #include <utility>
-
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -180,17 +178,21 @@ Result<std::string> TomlValue(const toml::node& node, const Property& property, 
                                           property.integer ? "whole number" : "text in quotes")));
 }
 
+Result<toml::table> ParseToml(const std::string& text, const fs::path& file) {
+  try {
+    return toml::parse(text, file.string());
+  } catch (const toml::parse_error& error) {
+    return Fail(
+        InvalidArgument(fmt::format("{}:{}: {}", file.string(), error.source().begin.line, error.description())));
+  }
+}
+
 Result<void> ApplyFile(Configuration& configuration, const fs::path& file) {
   auto text = io::ReadFile(file);
   if (!text && text.error().kind == ErrorKind::kNotFound) return {};
   if (!text) return Fail(text.error());
-  toml::parse_result parsed = toml::parse(*text, file.string());
-  if (!parsed) {
-    const auto& error = parsed.error();
-    return Fail(
-        InvalidArgument(fmt::format("{}:{}: {}", file.string(), error.source().begin.line, error.description())));
-  }
-  for (auto&& [key, node] : parsed.table()) {
+  TRY(toml::table parsed, ParseToml(*text, file));
+  for (auto&& [key, node] : parsed) {
     std::string origin = fmt::format("{}:{}", file.string(), key.source().begin.line);
     const Property* property = FindProperty(key.str());
     if (!property) {

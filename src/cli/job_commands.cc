@@ -16,6 +16,9 @@ namespace {
 
 using client::TrainingJob;
 
+constexpr std::string_view kEngineLost =
+    "sagebrush: the engine does not answer; the job goes on. Waiting for the engine to come back …";
+constexpr std::string_view kEngineFound = "sagebrush: the engine is back.";
 constexpr size_t kSuggestFrom = 500;  // newest jobs that a mistyped name is compared with
 
 // Reports an error of a call about the job `name`; for an unknown one, with names that may have been meant.
@@ -63,14 +66,30 @@ Result<TrainingJob> Follow(CommandContext& context, TrainingJob job, const Follo
     terminal.Flush();
     if (style.status) terminal.Progress(ProgressText(now, context.clock.NowMs(), tick++));
   };
-  events.lost = [&](const Error&) {
-    terminal.Note("sagebrush: the engine does not answer; the job goes on. Waiting for the engine to come back …");
-  };
-  events.found = [&] { terminal.Note("sagebrush: the engine is back."); };
+  events.lost = [&](const Error&) { terminal.Note(std::string(kEngineLost)); };
+  events.found = [&] { terminal.Note(std::string(kEngineFound)); };
   client::JobFollower follower(context.engine, context.waiter, std::move(events), style.selection);
   auto ended = follower.Run(std::move(job));
   terminal.ClearProgress();
   terminal.Flush();
+  return ended;
+}
+
+// Follows without showing lines; an engine that restarts meanwhile is waited for.
+Result<TrainingJob> WaitForEnd(CommandContext& context, TrainingJob job) {
+  int64_t tick = 0;
+  client::FollowEvents events;
+  events.line = [](const client::LogLine&) {};
+  events.status = [](const client::StatusChange&) {};
+  events.tick = [&](const TrainingJob& now) {
+    context.terminal.Progress(ProgressText(now, context.clock.NowMs(), tick++));
+  };
+  events.lost = [&](const Error&) { context.terminal.Note(std::string(kEngineLost)); };
+  events.found = [&] { context.terminal.Note(std::string(kEngineFound)); };
+  // A host that no job has: only the statuses are of interest.
+  client::JobFollower follower(context.engine, context.waiter, std::move(events), {.since_ms = {}, .host = "-"});
+  auto ended = follower.Run(std::move(job));
+  context.terminal.ClearProgress();
   return ended;
 }
 
@@ -166,15 +185,11 @@ int StopJob(CommandContext& context, const std::string& name, bool wait) {
   }
   context.terminal.Note(fmt::format("Stopping {}: its program has 120 seconds to end by itself.", name));
   if (!wait) return kOk;
-  int64_t tick = 0;
-  while (!job->terminal()) {
-    context.terminal.Progress(ProgressText(*job, context.clock.NowMs(), tick++));
-    if (!context.waiter.Wait(200)) return kInterrupted;
-    job = client::DescribeTrainingJob(context.engine, name);
-    if (!job) return FailForJob(context, name, job.error());
-  }
-  for (const std::string& line : JobOutcome(*job, context.clock.NowMs())) context.terminal.Note(line);
-  return job->status == "Stopped" ? kOk : OutcomeCode(*job);
+  auto ended = WaitForEnd(context, *std::move(job));
+  if (!ended && ended.error().kind == ErrorKind::kCancelled) return kInterrupted;
+  if (!ended) return FailForJob(context, name, ended.error());
+  for (const std::string& line : JobOutcome(*ended, context.clock.NowMs())) context.terminal.Note(line);
+  return ended->status == "Stopped" ? kOk : OutcomeCode(*ended);
 }
 
 }  // namespace sagebrush::cli
