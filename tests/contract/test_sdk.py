@@ -125,16 +125,14 @@ def test_logs_after_an_unwaited_fit_print_everything(estimator, sdk_environment,
     assert [printed.count(f"line {number}") for number in range(3)] == [1, 1, 1]
 
 
-def test_stop_through_the_sdk(sdk, estimator, sdk_environment):
-    _, session = sdk
+def test_stop_through_the_sdk(estimator, sdk_environment):
     made = estimator(WAITING)
     made.fit(wait=False)
     name = made.latest_training_job.name
     sdk_environment.names.append(name)
     sdk_environment.wait_for_line(name, "started")
-    session.stop_training_job(name)
+    made.latest_training_job.stop()
     assert sdk_environment.wait(name)["TrainingJobStatus"] == "Stopped"
-    session.stop_training_job(name)  # the SDK tolerates that a job has ended
 
 
 UNCHANGED_SCRIPT = """\
