@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 
 from support.waiting import wait_until
@@ -66,6 +67,9 @@ class Engine:
         images_cache().mkdir(parents=True, exist_ok=True)
         command = [self.binary, "serve", "--data-dir", self.data_dir, "--listen", self.listen,
                    "--images-cache", images_cache()]
+        uv = pathlib.Path(sys.executable).parent / "uv"
+        if uv.exists():
+            command += ["--uv", uv]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=free_environment() | variables, start_new_session=True)
