@@ -1,0 +1,208 @@
+#include "http/client.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/clock.h"
+#include "http/parser.h"
+#include "http/response_writer.h"
+
+namespace sagebrush::http {
+namespace {
+
+constexpr size_t kHeaderLimit = 256 * 1024;
+constexpr size_t kReadStep = 64 * 1024;
+
+Error NotRunning(const std::string& where, int error) {
+  return Error(ErrorKind::kUnavailable, "the engine is not running at " + where + " (" + std::strerror(error) +
+                                            "): start it with 'sagebrush serve'");
+}
+
+Error TooSlow(const std::string& where) {
+  return Error(ErrorKind::kDeadlineExceeded, "the engine at " + where + " did not answer in time");
+}
+
+// Waits for the event on a non-blocking socket. False when the deadline passes.
+bool WaitFor(int fd, short event, int64_t deadline_ms) {
+  while (true) {
+    int64_t left_ms = deadline_ms - MonotonicMs();
+    if (left_ms <= 0) return false;
+    pollfd waiting{fd, event, 0};
+    int ready = ::poll(&waiting, 1, static_cast<int>(std::min<int64_t>(left_ms, 60'000)));
+    if (ready > 0) return true;
+    if (ready < 0 && errno != EINTR) return true;  // the call that follows reports it
+  }
+}
+
+// 0 or an errno.
+int ConnectSocket(int fd, const sockaddr* address, socklen_t size, int64_t deadline_ms) {
+  if (::connect(fd, address, size) == 0) return 0;
+  if (errno != EINPROGRESS) return errno;
+  if (!WaitFor(fd, POLLOUT, deadline_ms)) return ETIMEDOUT;
+  int error = 0;
+  socklen_t length = sizeof error;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}
+
+Result<io::UniqueFd> ConnectUnix(const std::filesystem::path& path, const std::string& where, int64_t deadline_ms) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.native().size() >= sizeof address.sun_path) {
+    return Fail(InvalidArgument("the socket path " + path.string() + " is longer than the system allows"));
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.native().size());
+  io::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return Fail(FromErrno(errno, "cannot make a socket"));
+  int error = ConnectSocket(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address, deadline_ms);
+  if (error != 0) return Fail(NotRunning(where, error));
+  return fd;
+}
+
+Result<io::UniqueFd> ConnectTcp(const std::string& host, uint16_t port, const std::string& where, int64_t deadline_ms) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  if (int failure = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list); failure != 0) {
+    return Fail(Error(ErrorKind::kUnavailable,
+                      "the name '" + host + "' of the engine could not be looked up: " + gai_strerror(failure)));
+  }
+  std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, &::freeaddrinfo);
+  int error = EADDRNOTAVAIL;
+  for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
+    io::UniqueFd fd(::socket(entry->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) return Fail(FromErrno(errno, "cannot make a socket"));
+    error = ConnectSocket(fd.get(), entry->ai_addr, entry->ai_addrlen, deadline_ms);
+    int on = 1;
+    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (error == 0) return fd;
+  }
+  return Fail(NotRunning(where, error));
+}
+
+std::string Format(const ClientRequest& request, const std::string& default_host) {
+  std::string bytes = request.method + " " + request.target + " HTTP/1.1\r\n";
+  if (!request.headers.Has("Host")) bytes += "Host: " + default_host + "\r\n";
+  for (const auto& [name, value] : request.headers)
+    bytes += SafeFieldValue(name) + ": " + SafeFieldValue(value) + "\r\n";
+  bool needs_length = !request.body.empty() || (request.method != "GET" && request.method != "HEAD");
+  if (needs_length && !request.headers.Has("Content-Length")) {
+    bytes += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
+  }
+  return bytes + "\r\n" + request.body;
+}
+
+}  // namespace
+
+Client::Client(std::string host, uint16_t port, std::filesystem::path socket, ClientOptions options)
+    : host_(std::move(host)), port_(port), socket_path_(std::move(socket)), options_(options) {
+  bool v6 = host_.contains(':');
+  where_ = socket_path_.empty() ? "http://" + (v6 ? "[" + host_ + "]" : host_) + ":" + std::to_string(port_)
+                                : socket_path_.string();
+}
+
+Client Client::ForTcp(std::string host, uint16_t port, ClientOptions options) {
+  return Client(std::move(host), port, {}, options);
+}
+Client Client::ForUnix(std::filesystem::path socket, ClientOptions options) {
+  return Client("localhost", 80, std::move(socket), options);
+}
+
+Result<void> Client::Connect(int64_t deadline_ms) {
+  deadline_ms = std::min(deadline_ms, MonotonicMs() + options_.connect_deadline.count());
+  Result<io::UniqueFd> socket = socket_path_.empty() ? ConnectTcp(host_, port_, where_, deadline_ms)
+                                                     : ConnectUnix(socket_path_, where_, deadline_ms);
+  if (!socket) return Fail(std::move(socket).error());
+  socket_ = *std::move(socket);
+  return {};
+}
+
+Result<ClientResponse> Client::Call(const ClientRequest& request) {
+  if (request.method.empty() || request.target.empty() || request.target.find_first_of(" \r\n") != std::string::npos) {
+    return Fail(InvalidArgument("a request needs a method and a percent-encoded target"));
+  }
+  int64_t deadline_ms = MonotonicMs() + options_.deadline.count();
+  std::string bytes = Format(request, where_.starts_with("http://") ? where_.substr(7) : host_);
+  bool head_request = request.method == "HEAD";
+  bool answered = false;
+  if (socket_) {
+    Result<ClientResponse> response = Exchange(bytes, head_request, deadline_ms, answered);
+    bool stale = !response && response.error().kind == ErrorKind::kUnavailable && !answered;
+    if (!stale) return response;
+  }
+  TRYV(Connect(deadline_ms));
+  return Exchange(bytes, head_request, deadline_ms, answered);
+}
+
+// One request and its response. The connection is kept only when both ended cleanly.
+Result<ClientResponse> Client::Exchange(const std::string& bytes, bool head_request, int64_t deadline_ms,
+                                        bool& answered) {
+  io::UniqueFd socket = std::move(socket_);
+  auto broken = [this](int error) {
+    return Fail(Error(ErrorKind::kUnavailable, "the connection to the engine at " + where_ + " broke: " +
+                                                   (error == 0 ? "closed by the engine" : std::strerror(error))));
+  };
+  std::string_view unsent = bytes;
+  std::string buffer;
+  MessageParser parser(MessageParser::Kind::kResponse, kHeaderLimit);
+  ClientResponse response;
+  bool ended = false;  // by the engine
+  while (true) {
+    bool was_head = parser.head_done();
+    if (!was_head || parser.head().chunked) {
+      auto used = parser.Feed(buffer);
+      if (!used) return Fail(Error(ErrorKind::kDataLoss, "the engine's answer was malformed: " + used.error().text));
+      buffer.erase(0, *used);
+      if (parser.head_done() && parser.head().status < 200) {
+        parser = MessageParser(MessageParser::Kind::kResponse, kHeaderLimit);
+        continue;
+      }
+      if (parser.head_done()) response.body += parser.TakeBody();
+      if (*used > 0) continue;
+    } else {
+      response.body += std::exchange(buffer, {});
+    }
+    if (response.body.size() > options_.response_limit) {
+      return Fail(Error(ErrorKind::kResourceExhausted,
+                        "the engine's answer is larger than " + std::to_string(options_.response_limit) + " bytes"));
+    }
+    if (parser.head_done()) {
+      const MessageHead& head = parser.head();
+      bool bodiless = head_request || head.status == 204 || head.status == 304;
+      bool complete = bodiless || (head.chunked          ? parser.body_done()
+                                   : head.content_length ? response.body.size() >= *head.content_length
+                                                         : ended);
+      if (complete) break;
+    }
+    if (ended) return broken(0);
+    if (!WaitFor(socket.get(), unsent.empty() ? POLLIN : POLLIN | POLLOUT, deadline_ms)) return Fail(TooSlow(where_));
+    if (!unsent.empty()) {
+      ssize_t sent = ::send(socket.get(), unsent.data(), unsent.size(), MSG_NOSIGNAL);
+      if (sent > 0) unsent.remove_prefix(static_cast<size_t>(sent));
+      // The engine may answer before it has read everything; then it is the answer that counts.
+      if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) unsent = {};
+    }
+    size_t before = buffer.size();
+    buffer.resize(before + kReadStep);
+    ssize_t got = ::recv(socket.get(), buffer.data() + before, kReadStep, 0);
+    int error = errno;
+    buffer.resize(before + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0 && error != EAGAIN && error != EINTR) return broken(error);
+    answered = answered || got > 0;
+    ended = got == 0;
+  }
+  response.status = parser.head().status;
+  response.headers = parser.head().headers;
+  if (parser.head().keep_alive && unsent.empty() && buffer.empty() && !ended) socket_ = std::move(socket);
+  return response;
+}
+
+}  // namespace sagebrush::http

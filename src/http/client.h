@@ -1,0 +1,64 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "http/message.h"
+#include "io/file.h"
+
+namespace sagebrush::http {
+
+struct ClientOptions {
+  std::chrono::milliseconds connect_deadline{5'000};
+  std::chrono::milliseconds deadline{60'000};  // a whole call
+  size_t response_limit = 64 * 1024 * 1024;    // bytes of a response body
+};
+
+struct ClientRequest {
+  std::string method = "GET";
+  std::string target = "/";  // raw path and query
+  Headers headers;           // Host, Content-Length and Connection are added when absent
+  std::string body;
+};
+
+struct ClientResponse {
+  int status = 0;
+  Headers headers;
+  std::string body;
+};
+
+// A small blocking HTTP/1.1 client for the command line and tools: plain HTTP to one server, over TCP or a Unix
+// socket, one call at a time on one connection that is kept for the next call. A kept connection that turns out to be
+// closed is opened anew once, before any byte of an answer was seen. Not thread-safe.
+class Client {
+ public:
+  static Client ForTcp(std::string host, uint16_t port, ClientOptions options = {});
+  static Client ForUnix(std::filesystem::path socket, ClientOptions options = {});
+
+  // kUnavailable when nothing listens (the message says how to start the engine), kDeadlineExceeded,
+  // kResourceExhausted for a response over the limit. HTTP error statuses are no errors here.
+  Result<ClientResponse> Call(const ClientRequest& request);
+
+  const std::string& where() const { return where_; }
+
+ private:
+  Client(std::string host, uint16_t port, std::filesystem::path socket, ClientOptions options);
+  Result<void> Connect(int64_t deadline_ms);
+  Result<ClientResponse> Exchange(const std::string& bytes, bool head_request, int64_t deadline_ms, bool& answered);
+
+  std::string host_;
+  uint16_t port_ = 0;
+  std::filesystem::path socket_path_;
+  ClientOptions options_;
+  std::string where_;  // for messages
+  io::UniqueFd socket_;
+};
+
+}  // namespace sagebrush::http

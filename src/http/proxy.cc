@@ -1,0 +1,286 @@
+// The proxy side of a connection: CONNECT (intercepted or tunnelled) and plain-HTTP requests for other hosts.
+#include <fmt/format.h>
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "base/text.h"
+#include "http/body.h"
+#include "http/response_writer.h"
+#include "http/server_core.h"
+
+namespace sagebrush::http {
+namespace {
+
+using boost::asio::ip::tcp;
+constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
+constexpr size_t kCopyStep = 64 * 1024;
+constexpr std::string_view kEstablished = "HTTP/1.1 200 Connection established\r\n\r\n";
+
+bool IsNearby(asio::ip::address address) {
+  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
+    address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+  }
+  if (address.is_loopback() || address.is_unspecified()) return true;
+  if (address.is_v6()) return address.to_v6().is_link_local();
+  auto bytes = address.to_v4().to_bytes();
+  return bytes[0] == 0 || (bytes[0] == 169 && bytes[1] == 254);
+}
+
+asio::awaitable<Result<std::vector<tcp::endpoint>>> Resolve(HostPort target, Millis deadline) {
+  boost::system::error_code ec;
+  std::vector<tcp::endpoint> found;
+  asio::ip::address literal = asio::ip::make_address(target.host, ec);
+  if (!ec) {
+    found.emplace_back(literal, target.port);
+    co_return found;
+  }
+  auto executor = co_await asio::this_coro::executor;
+  auto resolver = std::make_shared<tcp::resolver>(executor);
+  asio::steady_timer timer(executor, deadline);
+  timer.async_wait([weak = std::weak_ptr(resolver)](const boost::system::error_code& timer_ec) {
+    std::shared_ptr<tcp::resolver> alive = weak.lock();
+    if (alive != nullptr && !timer_ec) alive->cancel();
+  });
+  auto [error, results] = co_await resolver->async_resolve(target.host, std::to_string(target.port), kToken);
+  if (error == asio::error::operation_aborted) {
+    co_return Fail(
+        Error(ErrorKind::kDeadlineExceeded, "the name '" + target.host + "' could not be looked up in time"));
+  }
+  if (error) {
+    co_return Fail(
+        Error(ErrorKind::kUnavailable, "the name '" + target.host + "' could not be looked up: " + error.message()));
+  }
+  for (const auto& entry : results) found.push_back(entry.endpoint());
+  co_return found;
+}
+
+// A connection to the target; kPermissionDenied when it has only addresses that are not allowed.
+asio::awaitable<Result<std::shared_ptr<Transport>>> Dial(HostPort target, bool allow_loopback, Millis deadline) {
+  auto end = std::chrono::steady_clock::now() + deadline;
+  CO_TRY(std::vector<tcp::endpoint> endpoints, co_await Resolve(target, deadline));
+  if (!allow_loopback) std::erase_if(endpoints, [](const tcp::endpoint& e) { return IsNearby(e.address()); });
+  if (endpoints.empty()) {
+    co_return Fail(Error(ErrorKind::kPermissionDenied,
+                         "'" + target.host + "' is this machine itself or its link, which is not reached from here"));
+  }
+  std::string reason = "no time left";
+  auto executor = co_await asio::this_coro::executor;
+  for (const tcp::endpoint& endpoint : endpoints) {
+    auto left = std::chrono::duration_cast<Millis>(end - std::chrono::steady_clock::now());
+    if (left <= Millis(0)) break;
+    auto upstream = std::make_shared<Transport>(Transport::Socket(executor));
+    upstream->ExpireAfter(left);
+    auto [ec] = co_await upstream->socket().async_connect(endpoint, kToken);
+    if (!ec) co_return upstream;
+    reason = ec == asio::error::operation_aborted ? "no answer within the deadline" : ec.message();
+  }
+  co_return Fail(Error(ErrorKind::kUnavailable,
+                       "cannot connect to " + target.host + " port " + std::to_string(target.port) + ": " + reason));
+}
+
+HttpFailure DialFailure(const Error& error) {
+  return {error.kind == ErrorKind::kPermissionDenied ? 403 : 502, "As a proxy: " + error.message + "."};
+}
+
+// Copies one direction until its end, then passes the end on. Both transports expire only when neither direction moves.
+asio::awaitable<void> Pump(std::shared_ptr<Transport> from, std::shared_ptr<Transport> to, Millis idle,
+                           std::string pending) {
+  std::string space(kCopyStep, '\0');
+  std::string_view waiting = pending;
+  while (true) {
+    while (!waiting.empty()) {
+      Result<size_t> sent = co_await to->WriteSome(waiting, {});
+      if (!sent) {
+        from->Abort();
+        to->Abort();
+        co_return;
+      }
+      waiting.remove_prefix(*sent);
+    }
+    from->ExpireAfter(idle);
+    to->ExpireAfter(idle);
+    Result<size_t> got = co_await from->ReadSome(space.data(), space.size());
+    if (!got) {
+      from->Abort();
+      to->Abort();
+      co_return;
+    }
+    if (*got == 0) co_return co_await to->ShutdownWrite(idle);
+    from->ExpireAfter(idle);
+    to->ExpireAfter(idle);
+    waiting = std::string_view(space).substr(0, *got);
+  }
+}
+
+// Fields that belong to one hop (RFC 9110 7.6.1), and those that the forwarder sets anew.
+bool IsHopField(const Headers& headers, std::string_view name) {
+  for (std::string_view hop : {"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate",
+                               "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Expect"}) {
+    if (EqualsIgnoreCase(name, hop)) return true;
+  }
+  for (const auto& [field, value] : headers) {
+    if (!EqualsIgnoreCase(field, "Connection")) continue;
+    for (std::string_view named : Split(value, ',')) {
+      if (EqualsIgnoreCase(Trim(named), name)) return true;
+    }
+  }
+  return false;
+}
+
+void AppendFields(std::string& head, const Headers& headers, bool keep_length) {
+  for (const auto& [name, value] : headers) {
+    if (IsHopField(headers, name) || EqualsIgnoreCase(name, "Host")) continue;
+    if (!keep_length && EqualsIgnoreCase(name, "Content-Length")) continue;
+    head.append(name).append(": ").append(SafeFieldValue(value)).append("\r\n");
+  }
+}
+
+// Copies a body; with `chunk` it is framed anew.
+asio::awaitable<Result<void>> CopyBody(MessageBody& body, Transport& to, bool chunk, Millis stall) {
+  while (true) {
+    CO_TRY(std::string piece, co_await body.Read(kCopyStep));
+    if (piece.empty()) break;
+    if (chunk) {
+      std::string size = fmt::format("{:x}\r\n", piece.size());
+      piece += "\r\n";
+      CO_TRYV(co_await to.Write(size, piece, stall));
+    } else {
+      CO_TRYV(co_await to.Write(piece, {}, stall));
+    }
+  }
+  if (chunk) CO_TRYV(co_await to.Write("0\r\n\r\n", {}, stall));
+  co_return Result<void>{};
+}
+
+// The head of the final response; interim ones (1xx) are dropped.
+asio::awaitable<Result<MessageParser>> ReadResponseHead(Transport& upstream, std::string& buffer, size_t limit,
+                                                        Millis deadline) {
+  MessageParser parser(MessageParser::Kind::kResponse, limit);
+  upstream.ExpireAfter(deadline);
+  while (true) {
+    auto used = parser.Feed(buffer);
+    if (!used)
+      co_return Fail(Error(ErrorKind::kUnavailable, "the server's answer was malformed: " + used.error().text));
+    buffer.erase(0, *used);
+    if (parser.head_done()) {
+      if (parser.head().status >= 200) co_return parser;
+      parser = MessageParser(MessageParser::Kind::kResponse, limit);
+      continue;
+    }
+    if (*used > 0 && !buffer.empty()) continue;
+    size_t before = buffer.size();
+    buffer.resize(before + kCopyStep);
+    Result<size_t> got = co_await upstream.ReadSome(buffer.data() + before, kCopyStep);
+    buffer.resize(before + (got ? *got : 0));
+    if (!got) co_return Fail(std::move(got).error());
+    if (*got == 0) co_return Fail(Error(ErrorKind::kUnavailable, "the server closed the connection without an answer"));
+  }
+}
+
+}  // namespace
+
+ProxyDecision Connection::Decide(const HostPort& target) const {
+  return core_->options.policy(
+      {.host = target.host, .port = target.port, .local = peer_.local, .peer_loopback = peer_.loopback});
+}
+
+// Requests for our own address through ourselves as a proxy need no second connection.
+bool Connection::IsSelf(const HostPort& target) const {
+  bool own_port = std::ranges::find(core_->tcp_ports, target.port) != core_->tcp_ports.end();
+  bool own_host = target.host == "localhost" || target.host == "::1" || target.host == "127.0.0.1" ||
+                  (!peer_.local_address.empty() && target.host == peer_.local_address);
+  return own_port && own_host;
+}
+
+asio::awaitable<Connection::Next> Connection::HandleConnect(MessageHead head) {
+  if (transport_->tls()) co_return co_await Refuse({400, "CONNECT is understood on plain connections only."});
+  if (head.chunked || head.content_length.value_or(0) > 0) co_return co_await Refuse({400, "CONNECT has no body."});
+  std::optional<HostPort> target = ParseAuthority(head.target, 0);
+  if (!target) co_return co_await Refuse({400, "CONNECT names a target as host:port."});
+  ProxyDecision decision = Decide(*target);
+  switch (decision.action) {
+    case ProxyDecision::Action::kRefuse:
+      co_return co_await Refuse({403, decision.reason});
+    case ProxyDecision::Action::kIntercept:
+      co_return co_await Intercept(*std::move(target));
+    case ProxyDecision::Action::kTunnel:
+      break;
+  }
+  co_return co_await Tunnel(*std::move(target), std::move(decision));
+}
+
+asio::awaitable<Connection::Next> Connection::Intercept(HostPort target) {
+  if (core_->options.authority == nullptr) {
+    co_return co_await Refuse({501, "This server has no certificate authority, so it cannot answer for other hosts."});
+  }
+  Result<void> sent = co_await transport_->Write(kEstablished, {}, core_->options.stall_deadline);
+  if (!sent || !co_await WaitForRequest()) co_return Next::kClose;
+  // Port 80 through CONNECT is plain HTTP.
+  if (buffer_[0] != 0x16) co_return Next::kKeepAlive;
+  bool secured = co_await BecomeTls(std::move(target.host));
+  co_return secured ? Next::kKeepAlive : Next::kClose;
+}
+
+asio::awaitable<Connection::Next> Connection::Tunnel(HostPort target, ProxyDecision decision) {
+  auto upstream = co_await Dial(target, decision.allow_loopback, core_->options.connect_deadline);
+  if (!upstream) co_return co_await Refuse(DialFailure(upstream.error()));
+  Result<void> sent = co_await transport_->Write(kEstablished, {}, core_->options.stall_deadline);
+  if (!sent) co_return Next::kClose;
+  Millis idle = core_->options.tunnel_idle_deadline;
+  std::shared_ptr<Transport> server = *upstream;
+  tunnelling_ = true;
+  if (core_->stopping) co_return Next::kClose;
+  using namespace asio::experimental::awaitable_operators;
+  asio::awaitable<void> up = Pump(transport_, server, idle, std::exchange(buffer_, {}));
+  asio::awaitable<void> down = Pump(server, transport_, idle, std::string());
+  co_await (std::move(up) && std::move(down));
+  tunnelling_ = false;
+  co_return Next::kClose;
+}
+
+asio::awaitable<Connection::Next> Connection::Forward(Incoming incoming, ProxyDecision decision, MessageBody& body) {
+  const ServerOptions& options = core_->options;
+  HostPort target = *incoming.target.authority;
+  auto dialled = co_await Dial(target, decision.allow_loopback, options.connect_deadline);
+  if (!dialled) co_return co_await Refuse(DialFailure(dialled.error()));
+  std::shared_ptr<Transport> upstream = *dialled;
+
+  const Request& request = incoming.request;
+  bool chunked_request = !body.length().has_value();
+  bool v6 = target.host.contains(':');
+  std::string head = request.method + " " + request.target + " HTTP/1.1\r\nHost: " + (v6 ? "[" : "") + target.host +
+                     (v6 ? "]" : "") + (target.port == 80 ? "" : ":" + std::to_string(target.port)) + "\r\n";
+  AppendFields(head, request.headers, !chunked_request);
+  head += chunked_request ? "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" : "Connection: close\r\n\r\n";
+  Result<void> uploaded = co_await upstream->Write(head, {}, options.stall_deadline);
+  if (uploaded) uploaded = co_await CopyBody(body, *upstream, chunked_request, options.stall_deadline);
+  if (body.failed()) co_return Next::kClose;
+
+  // A server may answer and close before it has read the whole body, so a failed upload is no reason not to look.
+  std::string upstream_buffer;
+  auto answer = co_await ReadResponseHead(*upstream, upstream_buffer, options.header_bytes, options.upstream_deadline);
+  if (!answer) co_return co_await Refuse({502, "As a proxy: " + answer.error().message + "."});
+  MessageHead reply = answer->head();
+  bool has_body = request.method != "HEAD" && reply.status != 204 && reply.status != 304;
+  bool until_eof = has_body && !reply.chunked && !reply.content_length;
+  bool chunk = has_body && !reply.content_length && incoming.minor_version >= 1;
+  bool keep_alive =
+      incoming.keep_alive && body.finished() && !core_->stopping && (!has_body || reply.content_length || chunk);
+  std::string reply_head = "HTTP/1.1 " + std::to_string(reply.status) + " " + SafeFieldValue(reply.reason) + "\r\n";
+  AppendFields(reply_head, reply.headers, !chunk);
+  if (chunk) reply_head += "Transfer-Encoding: chunked\r\n";
+  reply_head += keep_alive ? (incoming.minor_version == 0 ? "Connection: keep-alive\r\n\r\n" : "\r\n")
+                           : "Connection: close\r\n\r\n";
+  Result<void> sent = co_await transport_->Write(reply_head, {}, options.stall_deadline);
+  if (sent && has_body) {
+    MessageBody reply_body(*upstream, upstream_buffer, std::move(*answer), options.stall_deadline, until_eof);
+    sent = co_await CopyBody(reply_body, *transport_, chunk, options.stall_deadline);
+  }
+  if (!sent) co_return Next::kClose;
+  co_return co_await FinishBody(body, keep_alive);
+}
+
+}  // namespace sagebrush::http
