@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kLeastFreeBytes = 1ULL << 30;
 constexpr uint64_t kGoodFreeBytes = 10ULL << 30;
-constexpr int64_t kReleaseMs = 1'767'225'600'000;  // 2026-01-01: a clock before it is wrong
+constexpr int64_t kReleaseMs = 1'735'689'600'000;  // 2025-01-01: a clock before it is wrong
 
 std::optional<std::string> OutputOf(std::vector<std::string> argv) {
   auto outcome = io::Run(

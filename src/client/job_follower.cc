@@ -12,6 +12,10 @@ constexpr int64_t kWaitingPauseMs = 500;  // the job waits for room
 constexpr int64_t kLostPauseMs = 250;
 constexpr int64_t kSilenceMs = 3000;
 
+bool IsOutage(const Error& error) {
+  return error.kind == ErrorKind::kUnavailable || error.kind == ErrorKind::kDeadlineExceeded;
+}
+
 }  // namespace
 
 JobFollower::JobFollower(Transport& transport, Waiter& waiter, FollowEvents events, LogSelection selection)
@@ -72,7 +76,7 @@ Result<TrainingJob> JobFollower::Run(TrainingJob job) {
       if (std::exchange(lost_since_ms_, -1) >= 0) events_.found();
       if (*ended) return job;
       events_.tick(job);
-    } else if (ended.error().kind == ErrorKind::kUnavailable) {
+    } else if (IsOutage(ended.error())) {
       TRYV(HandleLoss(ended.error()));
     } else {
       return Fail(ended.error());

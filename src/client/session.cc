@@ -117,7 +117,7 @@ Result<std::string> Session::CallJson(const Operation& operation, std::string_vi
   auto response = connection_->client.Call(request);
   if (!response) {
     // The engine may come back elsewhere or with other keys.
-    if (response.error().kind == ErrorKind::kUnavailable) connection_.reset();
+    connection_.reset();
     return Fail(std::move(response).error());
   }
   if (response->status == 200) return std::move(response->body);
