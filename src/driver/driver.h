@@ -21,8 +21,8 @@ struct ResourceLimits {
 
 // What a program runs in. Paths are the host's and appear at the same paths inside.
 struct Environment {
-  std::filesystem::path venv;                     // a Python environment; writable inside, unchanged outside
-  std::vector<std::filesystem::path> read_only;   // e.g. the base interpreter's prefix, when a program cannot see it
+  std::filesystem::path venv;                    // a Python environment; writable inside, unchanged outside
+  std::vector<std::filesystem::path> read_only;  // e.g. the base interpreter's prefix, when a program cannot see it
   std::string note;  // printed as the first log line when what runs is not exactly what was asked for; "" for nothing
 };
 
@@ -48,11 +48,11 @@ struct InstanceSpec {
   std::map<std::string, std::string> hyperparameters;  // exactly as in the request
   std::string input_data_config_json;                  // content of inputdataconfig.json
   std::string resource_config_json;                    // content of resourceconfig.json
-  std::map<std::string, std::string> variables;        // environment variables: engine's (AWS_*, TRAINING_JOB_*), then user's
-  std::vector<std::string> entrypoint, arguments;      // ContainerEntrypoint/Arguments; empty: the toolkit's contract
+  std::map<std::string, std::string> variables;  // environment variables: engine's (AWS_*, TRAINING_JOB_*), then user's
+  std::vector<std::string> entrypoint, arguments;  // ContainerEntrypoint/Arguments; empty: the toolkit's contract
   bool network_isolation = false;
-  bool compress_model = true;  // OutputDataConfig.CompressionType != NONE
-  int64_t stop_grace_ms = 120'000;  // between SIGTERM and SIGKILL
+  bool compress_model = true;           // OutputDataConfig.CompressionType != NONE
+  int64_t stop_grace_ms = 120'000;      // between SIGTERM and SIGKILL
   std::filesystem::path engine_socket;  // the engine's API, shown inside at kEngineEndpoint
 };
 
@@ -79,11 +79,11 @@ struct InstanceStatus {
   int64_t started_ms = 0, training_started_ms = 0, training_ended_ms = 0, ended_ms = 0;  // wall clock; 0 = not yet
   // Set in kEnded:
   bool succeeded = false;
-  bool stopped = false;         // Stop was asked for before the program ended
-  int exit_code = 0;            // of the program; 0 when a signal ended it
-  int signal = 0;               // that ended it, or 0
-  bool out_of_memory = false;   // the memory limit killed it
-  std::string failure_reason;   // "" when it succeeded; at most 1024 characters, the program's own last words
+  bool stopped = false;                  // Stop was asked for before the program ended
+  int exit_code = 0;                     // of the program; 0 when a signal ended it
+  int signal = 0;                        // that ended it, or 0
+  bool out_of_memory = false;            // the memory limit killed it
+  std::string failure_reason;            // "" when it succeeded; at most 1024 characters, the program's own last words
   std::filesystem::path model_archive;   // model.tar.gz, empty when the program left no model directory
   std::filesystem::path output_archive;  // output.tar.gz, empty when there was nothing in output/data
 };
@@ -107,8 +107,8 @@ struct Requirement {
   std::string name;
   bool met = false;
   bool mandatory = true;
-  std::string detail;   // what was found
-  std::string remedy;   // the command or setting that mends it; "" when met
+  std::string detail;  // what was found
+  std::string remedy;  // the command or setting that mends it; "" when met
 };
 
 // Runs instances. Thread-safe; calls block for milliseconds. Obligations on an implementation, checked by the

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/agent.h"
+#include "agent/inside.h"
+#include "agent/instance_loop.h"
+#include "agent/log_writer.h"
+#include "agent/toolkit.h"
+#include "driver/driver.h"
+
+namespace sagebrush::agent {
+
+// The life of one instance, from its spec to its outcome:
+//   1 Starting → 2 Downloading → 3 Training → 4 Uploading → 5 Ended
+// A failure or a stop skips to 4 when the program has run, to 5 otherwise. Single-threaded.
+class Instance {
+ public:
+  Instance(AgentOptions options, driver::InstanceSpec spec);
+
+  void Run();
+
+ private:
+  Result<void> Start();
+  Result<void> OpenFiles();
+  Result<void> MakeWorkspace();
+  Result<void> Build();
+  Result<void> Download();
+  Result<void> Install(const std::string& file, std::vector<std::string> pip_arguments);
+  Result<void> Train();
+  void Upload();
+  void TakeModel();
+  void TakeOutput();
+  void Finish();
+
+  Result<boost::json::object> Task(const std::string& name);
+  Result<int> Execute(const std::vector<std::string>& argv, const std::string& directory);
+  void SetPhase(driver::Phase phase, bool durable);
+  void FailWith(const std::string& reason);
+  void Say(const std::string& line);
+  void Hint();
+
+  AgentOptions options_;
+  driver::InstanceSpec spec_;
+  driver::InstanceFiles files_;
+  driver::InstanceStatus status_;
+  Hyperparameters hyperparameters_;
+  std::vector<std::string> environment_, command_;
+  std::unique_ptr<LogWriter> log_;
+  std::unique_ptr<driver::Sandbox> sandbox_;
+  std::unique_ptr<InstanceLoop> loop_;
+  io::UniqueFd hint_socket_, hint_directory_, source_, model_, output_;
+  bool trained_ = false;
+};
+
+}  // namespace sagebrush::agent

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "agent/engine_proxy.h"
+#include "agent/log_writer.h"
+#include "driver/sandbox/sandbox.h"
+
+namespace sagebrush::agent {
+
+// What the agent waits for.
+enum class InstanceEvent { kReady, kEnded, kQuiet };
+
+struct EventReport {
+  int wait_status = 0;  // of kEnded, as waitpid gives it
+};
+
+// The agent's one loop: moves the program's output to the log, carries connections to the engine, and watches for a
+// stop request, while it waits for the next event of the instance's init.
+class InstanceLoop {
+ public:
+  struct Options {
+    driver::InstanceFiles files;
+    const driver::InstanceSpec* spec = nullptr;  // outlives this
+  };
+  InstanceLoop(Options options, driver::Sandbox& sandbox, LogWriter& log);
+
+  Result<void> Open();
+  // Until `wanted`. An error when the instance failed or died. While `stoppable`, a stop request is passed on to what
+  // runs: SIGTERM now, SIGKILL to everything after the grace.
+  Result<EventReport> Wait(InstanceEvent wanted, bool stoppable);
+  // What is in the pipe by now; for when no process can write any more.
+  void Drain();
+
+  bool stop_requested() const { return stop_requested_; }
+  // The log could not be stored: the instance must fail with this. Everything inside was killed.
+  const std::optional<Error>& log_failure() const { return log_failure_; }
+
+ private:
+  int PollTimeout(bool stoppable) const;
+  void PollOnce(bool stoppable);
+  bool PumpLog();
+  void CheckStop();
+  void PressStop();
+  void Note(Result<void> logged);
+  std::optional<Result<EventReport>> TakeEvents(InstanceEvent wanted);
+
+  Options options_;
+  driver::Sandbox& sandbox_;
+  LogWriter& log_;
+  io::UniqueFd stop_watch_;
+  std::unique_ptr<EngineProxy> proxy_;
+  bool stop_requested_ = false, terminated_ = false, killed_ = false, gone_ = false;
+  int64_t kill_at_ms_ = 0;
+  std::optional<Error> log_failure_;
+};
+
+}  // namespace sagebrush::agent

@@ -1,0 +1,265 @@
+#include "driver/sandbox/init.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cerrno>
+#include <cstring>
+
+#include "driver/sandbox/netlink.h"
+#include "driver/sandbox/privileges.h"
+#include "driver/sandbox/user_namespace.h"
+
+namespace sagebrush::driver {
+namespace {
+
+namespace json = boost::json;
+
+void CloseAllBut(std::vector<int> kept) {
+  std::sort(kept.begin(), kept.end());
+  unsigned from = 3;
+  for (int fd : kept) {
+    if (fd < 0 || static_cast<unsigned>(fd) < from) continue;
+    if (static_cast<unsigned>(fd) > from) ::close_range(from, static_cast<unsigned>(fd) - 1, 0);
+    from = static_cast<unsigned>(fd) + 1;
+  }
+  ::close_range(from, ~0u, 0);
+}
+
+Result<void> BuildNetwork(const InitPlan& plan) {
+  TRY(Netlink netlink, Netlink::Open());
+  netlink.Raise(1);
+  // Alone, an instance is its own switch, so that eth0 and its address are there as ever.
+  if (plan.count <= 1) netlink.AddVeth("switch0", 0, "eth0", -1);
+  TRYV(netlink.Send("cannot set up the instance's network"));
+  int eth0 = netlink.InterfaceIndex("eth0");
+  if (eth0 == 0) return Fail(Error(ErrorKind::kUnavailable, "The instance has no network interface eth0."));
+  netlink.AddAddress(eth0, 0x0A4D0000u + static_cast<uint32_t>(plan.rank + 1), 16);
+  netlink.Raise(eth0);
+  return netlink.Send("cannot set up eth0");
+}
+
+// Root inside owns no network namespace, so the privileged ports are opened to all of it instead.
+void OpenLowPorts() {
+  Result<io::UniqueFd> fd = io::Open("/proc/sys/net/ipv4/ip_unprivileged_port_start", O_WRONLY);
+  if (fd) static_cast<void>(io::WriteAll(fd->get(), "0"));
+}
+
+Result<io::UniqueFd> ListenForEngine() {
+  io::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(kEnginePort);
+  ::inet_pton(AF_INET, kEngineAddress, &address.sin_addr);
+  if (!fd || ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(fd.get(), 128) != 0) {
+    return Fail(FromErrno(errno, "cannot listen at the engine's address inside the instance"));
+  }
+  return fd;
+}
+
+Result<void> GiveUpRoot(const InitPlan& plan) {
+  if (plan.user_namespace >= 0) {
+    if (::setns(plan.user_namespace, CLONE_NEWUSER) != 0) {
+      return Fail(FromErrno(errno, "cannot enter the instance's user namespace"));
+    }
+    if (::setgroups(0, nullptr) != 0 || ::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0) {
+      return Fail(FromErrno(errno, "cannot become the instance's root"));
+    }
+  } else {
+    TRYV(EnterOwnUserNamespace(0));
+  }
+  // Both are reset by a change of user. A program must not look into or stop PID 1, nor PID 1 outlive the agent.
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  return {};
+}
+
+void SetLimits(const InitPlan& plan) {
+  rlimit none{0, 0}, files{};
+  ::setrlimit(RLIMIT_CORE, &none);
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+  if (plan.pids_limit > 0) {
+    rlimit processes{static_cast<rlim_t>(plan.pids_limit), static_cast<rlim_t>(plan.pids_limit)};
+    ::setrlimit(RLIMIT_NPROC, &processes);
+  }
+}
+
+class Init {
+ public:
+  explicit Init(const InitPlan& plan) : plan_(plan), control_(io::UniqueFd(plan.control)) {}
+
+  Result<void> Build() {
+    TRYV(plan_.tree->Mount());
+    std::string host = "algo-" + std::to_string(plan_.rank + 1);
+    if (::sethostname(host.data(), host.size()) != 0) return Fail(FromErrno(errno, "cannot set the host name"));
+    if (!WaitForGo()) ::_exit(1);
+    TRYV(BuildNetwork(plan_));
+    TRY(io::UniqueFd listener, ListenForEngine());
+    TRYV(GiveUpRoot(plan_));
+    SetLimits(plan_);
+    return control_.Send({{"event", "ready"}}, listener.get());
+  }
+
+  [[noreturn]] void Serve() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGTERM);
+    ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+    io::UniqueFd arrivals(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    while (true) {
+      while (auto request = control_.Next()) Handle(*request);
+      pollfd waiting[] = {{control_.fd(), POLLIN, 0}, {arrivals.get(), POLLIN, 0}};
+      if (::poll(waiting, 2, -1) < 0) continue;
+      if (waiting[1].revents != 0) TakeSignals(arrivals.get());
+      if (waiting[0].revents != 0 && !control_.Receive()) ::_exit(1);  // the agent is gone
+    }
+  }
+
+  Result<void> ReportFailure(const Error& error) {
+    return control_.Send({{"event", "failed"}, {"message", error.message}});
+  }
+
+ private:
+  bool WaitForGo() {
+    while (!control_.Next()) {
+      if (!control_.Receive()) return false;
+    }
+    return true;
+  }
+
+  void TakeSignals(int fd) {
+    signalfd_siginfo info{};
+    while (::read(fd, &info, sizeof info) == sizeof info) {
+      if (info.ssi_signo == SIGTERM && current_ > 0) ::kill(-current_, SIGTERM);
+    }
+    Reap(WNOHANG);
+  }
+
+  void Reap(int options) {
+    int status = 0;
+    pid_t child;
+    while ((child = ::waitpid(-1, &status, options)) > 0 || (child < 0 && errno == EINTR)) {
+      if (child != current_ || child <= 0) continue;
+      current_ = 0;
+      static_cast<void>(control_.Send({{"event", "ended"}, {"status", status}}));
+    }
+  }
+
+  void Handle(const json::object& request) {
+    const json::value* kind = request.if_contains("kind");
+    std::string_view name = kind != nullptr && kind->is_string() ? std::string_view(kind->get_string()) : "";
+    if (name == "signal") {
+      if (current_ > 0) ::kill(-current_, static_cast<int>(request.at("signal").as_int64()));
+    } else if (name == "kill_all") {
+      // Whoever forks meanwhile is caught by the next round; none is left when there is no child.
+      while (::kill(-1, SIGKILL) == 0) Reap(0);
+      Reap(0);
+      static_cast<void>(control_.Send({{"event", "quiet"}}));
+    } else if (name == "exec" || name == "task") {
+      Launch(request, name == "exec");
+    }
+  }
+
+  void Launch(const json::object& request, bool exec) {
+    pid_t child = ::fork();
+    if (child < 0) {
+      static_cast<void>(control_.Send({{"event", "failed"}, {"message", FromErrno(errno, "cannot fork").message}}));
+    } else if (child > 0) {
+      current_ = child;
+    } else {
+      exec ? Exec(request) : RunTask(request);
+    }
+  }
+
+  [[noreturn]] void Die(std::string message) {
+    message += "\n";
+    static_cast<void>(io::WriteAll(plan_.log, message));
+    ::_exit(127);
+  }
+
+  void EnterProgramState() {
+    ::setsid();
+    if (int null = ::open("/dev/null", O_RDONLY); null > 0) {
+      ::dup2(null, 0);
+      ::close(null);
+    }
+    ::dup2(plan_.log, 1);
+    ::dup2(plan_.log, 2);
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    for (int signal : {SIGPIPE, SIGTERM, SIGINT, SIGHUP, SIGCHLD}) ::signal(signal, SIG_DFL);
+  }
+
+  [[noreturn]] void Exec(const json::object& request) {
+    EnterProgramState();
+    if (Result<void> joined = plan_.cgroup->Join(); !joined) Die(joined.error().message);
+    std::vector<std::string> argv_text, env_text;
+    for (const json::value& item : request.at("argv").as_array()) argv_text.emplace_back(item.as_string());
+    for (const json::value& item : request.at("env").as_array()) env_text.emplace_back(item.as_string());
+    std::vector<char*> argv, env;
+    for (std::string& text : argv_text) argv.push_back(text.data());
+    for (std::string& text : env_text) {
+      env.push_back(text.data());
+      if (text.starts_with("PATH=")) ::setenv("PATH", text.c_str() + 5, 1);  // execvpe looks in the caller's
+    }
+    argv.push_back(nullptr);
+    env.push_back(nullptr);
+    std::string directory(request.at("cwd").as_string());
+    if (::chdir(directory.c_str()) != 0) Die("cannot enter " + directory + ": " + std::strerror(errno));
+    ::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+    if (Result<void> dropped = DropPrivileges(); !dropped) Die(dropped.error().message);
+    ::execvpe(argv[0], argv.data(), env.data());
+    Die("cannot execute " + argv_text[0] + ": " + std::strerror(errno));
+  }
+
+  [[noreturn]] void RunTask(const json::object& request) {
+    control_.Close();
+    EnterProgramState();
+    ::umask(022);
+    if (Result<void> dropped = DropPrivileges(); !dropped) Die(dropped.error().message);
+    ::_exit(plan_.task(std::string(request.at("name").as_string()), plan_.result));
+  }
+
+  const InitPlan& plan_;
+  ControlChannel control_;
+  pid_t current_ = 0;  // the program or task that runs, leader of its session
+};
+
+}  // namespace
+
+void RunInit(const InitPlan& plan) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  ::prctl(PR_SET_NAME, "sagebrush-init");
+  std::vector<int> kept = plan.kept;
+  for (int fd : {plan.control, plan.log, plan.result, plan.user_namespace}) kept.push_back(fd);
+  plan.cgroup->AppendDescriptors(kept);
+  CloseAllBut(std::move(kept));
+  ::umask(022);
+  Init init(plan);
+  if (Result<void> built = init.Build(); !built) {
+    static_cast<void>(init.ReportFailure(built.error()));
+    ::_exit(1);
+  }
+  init.Serve();
+}
+
+}  // namespace sagebrush::driver
