@@ -18,9 +18,9 @@ namespace {
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
 constexpr std::string_view kUnsignedPayload = "UNSIGNED-PAYLOAD";
 constexpr std::string_view kUnsignedTrailer = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
-constexpr int64_t kMaxSkewMs = 15 * 60 * 1000;
-constexpr int64_t kMaxPresignedFutureMs = 5 * 60 * 1000;
-constexpr int64_t kMaxPresignedSeconds = 7 * 24 * 3600;
+constexpr int64_t kMaxSkewMs = int64_t{15} * 60 * 1000;
+constexpr int64_t kMaxPresignedFutureMs = int64_t{5} * 60 * 1000;
+constexpr int64_t kMaxPresignedSeconds = int64_t{7} * 24 * 3600;
 
 // Headers that clients do not sign because what is between may change them.
 constexpr std::array<std::string_view, 15> kUnsignedHeaders = {"authorization",
