@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,8 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kLeastFreeBytes = 1ULL << 30;
-constexpr uint64_t kGoodFreeBytes = 10ULL << 30;
 constexpr int64_t kReleaseMs = 1'735'689'600'000;  // 2025-01-01: a clock before it is wrong
 
 std::optional<std::string> OutputOf(std::vector<std::string> argv) {
@@ -55,37 +52,6 @@ Requirement CheckDataDirectory(const fs::path& data_dir) {
     result.detail += " (made at first start)";
   }
   return result;
-}
-
-Requirement CheckDisk(const fs::path& data_dir) {
-  Requirement result{.name = "disk space"};
-  struct statvfs info{};
-  fs::path existing = Existing(data_dir);
-  if (statvfs(existing.c_str(), &info) != 0) {
-    result.detail = FromErrno(errno, existing.string()).message;
-    result.remedy = "check the data directory";
-    return result;
-  }
-  uint64_t available = static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
-  result.met = available >= kGoodFreeBytes;
-  result.mandatory = available < kLeastFreeBytes;
-  result.detail = fmt::format("{} free on the file system of {}", FormatBytes(available), existing.string());
-  if (!result.met) {
-    result.remedy = fmt::format(
-        "free some space there, or move the data directory; an environment with TensorFlow "
-        "takes about 2 GiB, and {} is a good start",
-        FormatBytes(kGoodFreeBytes));
-  }
-  return result;
-}
-
-Requirement CheckAgent(const fs::path& configured) {
-  fs::path agent = configured.empty() ? BesideThisProgram("sagebrush-agent") : configured;
-  bool found = access(agent.c_str(), X_OK) == 0;
-  return {.name = "agent program",
-          .met = found,
-          .detail = found ? agent.string() : fmt::format("{} is missing or not executable", agent.string()),
-          .remedy = found ? "" : "build the target sagebrush-agent, or set `agent` in sagebrush.toml"};
 }
 
 Requirement CheckUv(const fs::path& uv) {
@@ -185,8 +151,6 @@ Requirement CheckClock() {
 std::vector<Requirement> CheckMachine(const Configuration& configuration) {
   const ServeOptions& options = configuration.options;
   return {CheckDataDirectory(options.data_dir),
-          CheckDisk(options.data_dir),
-          CheckAgent(options.agent),
           CheckUv(FindUv(options.uv, options.data_dir)),
           CheckPython(),
           CheckPort(configuration),

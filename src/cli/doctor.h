@@ -12,8 +12,8 @@ namespace sagebrush::cli {
 
 using driver::Requirement;
 
-// What the machine, apart from the driver, has to offer an engine with this configuration. Looks only; changes
-// nothing and needs no running engine.
+// What the machine has to offer an engine with this configuration, beside what the driver needs (which looks at the
+// kernel, the agent program and the disk itself). Looks only; changes nothing and needs no running engine.
 std::vector<Requirement> CheckMachine(const Configuration& configuration);
 
 // Prints the list with the command that mends each; kFailed when a mandatory one is missing.
