@@ -58,7 +58,8 @@ if [[ $EUID -ne 0 ]]; then
     exit 1
   fi
   as_root=(sudo)
-  if [[ ! -t 0 ]] && ! sudo -n true 2>/dev/null; then
+  # sudo asks for a password on the terminal, wherever standard input comes from; without a terminal it must not ask.
+  if ! sudo -n true 2>/dev/null && ! { : </dev/tty; } 2>/dev/null; then
     echo "Packages are missing and sudo wants a password. Run: sudo apt-get install ${missing[*]}" >&2
     exit 1
   fi
@@ -74,8 +75,8 @@ run() {
     return 1
   fi
 }
-# sudo may have to ask for the password on the terminal before its output goes to the log.
-if [[ ${#as_root[@]} -ne 0 && -t 0 ]]; then sudo -v; fi
+# The password, where one is needed, is asked for here and not in the middle of the log.
+if [[ ${#as_root[@]} -ne 0 ]] && ! sudo -n true 2>/dev/null; then sudo -v; fi
 run apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update || exit 1
 run apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 \
   install --no-install-recommends "${missing[@]}" || exit 1

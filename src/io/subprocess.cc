@@ -21,7 +21,7 @@ extern char** environ;
 namespace sagebrush::io {
 namespace {
 
-constexpr size_t kKeptOutputBytes = 64 * 1024;
+constexpr size_t kKeptOutputBytes = size_t{64} * 1024;
 
 std::vector<std::string> MergedEnvironment(const Command& command) {
   std::map<std::string, std::string> merged;
@@ -51,7 +51,7 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  dup2(null, 0);
+  if (null >= 0) dup2(null, 0);
   dup2(output, 1);
   dup2(output, 2);
   if (*directory == '\0' || chdir(directory) == 0) {

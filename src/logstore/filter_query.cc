@@ -15,7 +15,7 @@ namespace sagebrush::logstore {
 namespace {
 
 constexpr size_t kChunkEvents = 256;
-constexpr size_t kChunkBytes = 64 * 1024;
+constexpr size_t kChunkBytes = size_t{64} * 1024;
 constexpr std::string_view kAscendingToken = "fa", kDescendingToken = "fd";
 
 // Where the last page ended: this event was the last one looked at.
