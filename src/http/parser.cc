@@ -1,6 +1,7 @@
 #include "http/parser.h"
 
 #include <boost/beast/http/basic_parser.hpp>
+#include <cctype>
 #include <utility>
 #include <variant>
 
@@ -62,7 +63,16 @@ HttpFailure Describe(error_code ec) {
     return {400, "Content-Length is not one whole number, or stands beside Transfer-Encoding."};
   }
   if (ec == error::bad_chunk || ec == error::bad_chunk_extension) return {400, "The chunked body is malformed."};
-  return {400, "The message is not well-formed HTTP: " + ec.message() + "."};
+  return {400, "The message is not well-formed HTTP (" + ec.message() + ")."};
+}
+
+// Whether a request line ends with "HTTP/<digit>.<digit>", so that its version is unknown rather than malformed.
+bool NamesAVersion(std::string_view start) {
+  std::string_view line = start.substr(0, start.find("\r\n"));
+  if (line.size() < 8) return false;
+  std::string_view version = line.substr(line.size() - 8);
+  return version.starts_with("HTTP/") && std::isdigit(static_cast<unsigned char>(version[5])) != 0 &&
+         version[6] == '.' && std::isdigit(static_cast<unsigned char>(version[7])) != 0;
 }
 
 // What Beast leaves open once a head is complete.
@@ -111,6 +121,7 @@ class MessageParser::Impl {
       bool in_head = !collector.is_header_done();
       error_code ec;
       size_t used = data.empty() || collector.is_done() ? 0 : collector.put({data.data(), data.size()}, ec);
+      if (ec == beast::http::error::bad_version && !NamesAVersion(data)) ec = beast::http::error::bad_value;
       if (ec && ec != beast::http::error::need_more) return std::unexpected(Describe(ec));
       if (in_head) {
         head_bytes_ += used;

@@ -29,6 +29,17 @@ bool IsNearby(asio::ip::address address) {
   return bytes[0] == 0 || (bytes[0] == 169 && bytes[1] == 254);
 }
 
+// getaddrinfo cannot be interrupted. When the deadline or a cancellation comes first, it ends on Asio's resolver thread
+// in its own time and fills this, which nobody else holds any more.
+struct Lookup {
+  explicit Lookup(const asio::any_io_executor& executor) : resolver(executor), wake(executor) {}
+  tcp::resolver resolver;
+  asio::steady_timer wake;
+  bool ended = false;
+  boost::system::error_code error;
+  tcp::resolver::results_type results;
+};
+
 asio::awaitable<Result<std::vector<tcp::endpoint>>> Resolve(HostPort target, Millis deadline) {
   boost::system::error_code ec;
   std::vector<tcp::endpoint> found;
@@ -37,23 +48,25 @@ asio::awaitable<Result<std::vector<tcp::endpoint>>> Resolve(HostPort target, Mil
     found.emplace_back(literal, target.port);
     co_return found;
   }
-  auto executor = co_await asio::this_coro::executor;
-  auto resolver = std::make_shared<tcp::resolver>(executor);
-  asio::steady_timer timer(executor, deadline);
-  timer.async_wait([weak = std::weak_ptr(resolver)](const boost::system::error_code& timer_ec) {
-    std::shared_ptr<tcp::resolver> alive = weak.lock();
-    if (alive != nullptr && !timer_ec) alive->cancel();
-  });
-  auto [error, results] = co_await resolver->async_resolve(target.host, std::to_string(target.port), kToken);
-  if (error == asio::error::operation_aborted) {
+  auto lookup = std::make_shared<Lookup>(co_await asio::this_coro::executor);
+  lookup->resolver.async_resolve(target.host, std::to_string(target.port),
+                                 [lookup](const boost::system::error_code& error, tcp::resolver::results_type results) {
+                                   lookup->ended = true;
+                                   lookup->error = error;
+                                   lookup->results = std::move(results);
+                                   lookup->wake.cancel();
+                                 });
+  lookup->wake.expires_after(deadline);
+  co_await lookup->wake.async_wait(kToken);
+  if (!lookup->ended) {
     co_return Fail(
         Error(ErrorKind::kDeadlineExceeded, "the name '" + target.host + "' could not be looked up in time"));
   }
-  if (error) {
-    co_return Fail(
-        Error(ErrorKind::kUnavailable, "the name '" + target.host + "' could not be looked up: " + error.message()));
+  if (lookup->error) {
+    co_return Fail(Error(ErrorKind::kUnavailable,
+                         "the name '" + target.host + "' could not be looked up: " + lookup->error.message()));
   }
-  for (const auto& entry : results) found.push_back(entry.endpoint());
+  for (const auto& entry : lookup->results) found.push_back(entry.endpoint());
   co_return found;
 }
 
