@@ -8,9 +8,8 @@ namespace sm = gen::sagemaker;
 
 void RegisterSageMaker(JsonService& service, control::TrainingJobFrontend& jobs) {
   service.Register<sm::CreateTrainingJobRequest, sm::CreateTrainingJobResponse>(
-      "CreateTrainingJob", [&jobs](const auto& request, const CallContext& context) {
-        return jobs.Create(request, context.invocation_id);
-      });
+      "CreateTrainingJob",
+      [&jobs](const auto& request, const CallContext& context) { return jobs.Create(request, context.invocation_id); });
   service.Register<sm::DescribeTrainingJobRequest, sm::DescribeTrainingJobResponse>(
       "DescribeTrainingJob", [&jobs](const auto& request, const CallContext&) { return jobs.Describe(request); });
   service.Register<sm::ListTrainingJobsRequest, sm::ListTrainingJobsResponse>(

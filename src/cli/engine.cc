@@ -104,11 +104,10 @@ Result<void> Engine::Parts::OpenControl() {
   objstore::BlobOwner owner = InstanceOwner();
   fs::path instances = options.data_dir / "instances";
   driver::SandboxDriver::Options driver_options;
-  driver_options.directory = instances;
-  driver_options.agent = options.agent.empty() ? BesideThisProgram("sagebrush-agent") : options.agent;
+  driver_options.instances_directory = instances;
+  driver_options.agent_binary = options.agent.empty() ? BesideThisProgram("sagebrush-agent") : options.agent;
   driver_options.uid = owner.uid;
   driver_options.gid = owner.gid;
-  driver_options.hidden = {options.data_dir};
   TRY(driver, driver::SandboxDriver::Open(std::move(driver_options)));
   jobs.emplace(*database);
   tags.emplace(*database);

@@ -25,15 +25,15 @@ std::optional<double> Vcpus(std::string_view size) {
 int Gpus(std::string_view family, std::string_view size, double vcpus) {
   if (family[0] != 'p' && family[0] != 'g') return 0;
   static constexpr std::array<std::pair<std::string_view, int>, 10> kByName = {{{"p2.xlarge", 1},
-                                                                              {"p2.8xlarge", 8},
-                                                                              {"p2.16xlarge", 16},
-                                                                              {"p3.2xlarge", 1},
-                                                                              {"p3.8xlarge", 4},
-                                                                              {"p3.16xlarge", 8},
-                                                                              {"p3dn.24xlarge", 8},
-                                                                              {"g4dn.12xlarge", 4},
-                                                                              {"g5.12xlarge", 4},
-                                                                              {"g5.24xlarge", 4}}};
+                                                                                {"p2.8xlarge", 8},
+                                                                                {"p2.16xlarge", 16},
+                                                                                {"p3.2xlarge", 1},
+                                                                                {"p3.8xlarge", 4},
+                                                                                {"p3.16xlarge", 8},
+                                                                                {"p3dn.24xlarge", 8},
+                                                                                {"g4dn.12xlarge", 4},
+                                                                                {"g5.12xlarge", 4},
+                                                                                {"g5.24xlarge", 4}}};
   std::string full = std::string(family) + "." + std::string(size);
   for (const auto& [name, gpus] : kByName) {
     if (name == full) return gpus;
@@ -44,10 +44,14 @@ int Gpus(std::string_view family, std::string_view size, double vcpus) {
 
 int64_t GiBPerVcpu(char family) {
   switch (family) {
-    case 'c': return 2;
-    case 'r': return 8;
-    case 'p': return 8;
-    default: return 4;
+    case 'c':
+      return 2;
+    case 'r':
+      return 8;
+    case 'p':
+      return 8;
+    default:
+      return 4;
   }
 }
 
@@ -57,7 +61,8 @@ Result<InstanceType> ParseInstanceType(std::string_view name) {
   std::vector<std::string_view> parts = Split(name, '.');
   std::optional<double> vcpus = parts.size() == 3 ? Vcpus(parts[2]) : std::nullopt;
   if (parts.size() != 3 || parts[0] != "ml" || parts[1].empty() || !vcpus) {
-    return Fail(InvalidArgument("'" + std::string(name) + "' is no instance type that Sagebrush knows; use one such as "
+    return Fail(InvalidArgument("'" + std::string(name) +
+                                "' is no instance type that Sagebrush knows; use one such as "
                                 "ml.m5.large"));
   }
   if (parts[1].starts_with("trn") || parts[1].starts_with("inf")) {

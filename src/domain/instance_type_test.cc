@@ -15,8 +15,8 @@ TEST(InstanceType, KnowsSizesByFamily) {
     int gpus;
   };
   for (const Case& c : {Case{"ml.m5.large", 2, 8, 0}, Case{"ml.m5.24xlarge", 96, 384, 0}, Case{"ml.c5.xlarge", 4, 8, 0},
-                        Case{"ml.r5.2xlarge", 8, 64, 0}, Case{"ml.t3.medium", 2, 4, 0},
-                        Case{"ml.p3.2xlarge", 8, 64, 1}, Case{"ml.g4dn.xlarge", 4, 16, 1}}) {
+                        Case{"ml.r5.2xlarge", 8, 64, 0}, Case{"ml.t3.medium", 2, 4, 0}, Case{"ml.p3.2xlarge", 8, 64, 1},
+                        Case{"ml.g4dn.xlarge", 4, 16, 1}}) {
     Result<InstanceType> type = ParseInstanceType(c.name);
     ASSERT_TRUE(type) << c.name;
     EXPECT_EQ(type->vcpus, c.vcpus) << c.name;

@@ -47,12 +47,16 @@ std::optional<Status> ValueOf(const Table& table, std::string_view text) {
 
 std::string FinalMessage(const Outcome& outcome) {
   switch (outcome.secondary) {
-    case SecondaryStatus::kCompleted: return "Training job completed";
-    case SecondaryStatus::kStopped: return "Training job stopped";
+    case SecondaryStatus::kCompleted:
+      return "Training job completed";
+    case SecondaryStatus::kStopped:
+      return "Training job stopped";
     case SecondaryStatus::kMaxRuntimeExceeded:
       return "Training job runtime exceeded MaxRuntimeInSeconds provided";
-    case SecondaryStatus::kMaxWaitTimeExceeded: return "Training job wait exceeded MaxWaitTimeInSeconds provided";
-    default: return "Training job failed";
+    case SecondaryStatus::kMaxWaitTimeExceeded:
+      return "Training job wait exceeded MaxWaitTimeInSeconds provided";
+    default:
+      return "Training job failed";
   }
 }
 

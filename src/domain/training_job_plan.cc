@@ -42,9 +42,12 @@ std::string FirstFailure(const std::vector<ObservedInstance>& instances) {
 
 Outcome StoppedOutcome(StopCause cause) {
   switch (cause) {
-    case StopCause::kMaxRuntime: return {TrainingJobStatus::kStopped, SecondaryStatus::kMaxRuntimeExceeded, ""};
-    case StopCause::kMaxWait: return {TrainingJobStatus::kStopped, SecondaryStatus::kMaxWaitTimeExceeded, ""};
-    default: return {TrainingJobStatus::kStopped, SecondaryStatus::kStopped, ""};
+    case StopCause::kMaxRuntime:
+      return {TrainingJobStatus::kStopped, SecondaryStatus::kMaxRuntimeExceeded, ""};
+    case StopCause::kMaxWait:
+      return {TrainingJobStatus::kStopped, SecondaryStatus::kMaxWaitTimeExceeded, ""};
+    default:
+      return {TrainingJobStatus::kStopped, SecondaryStatus::kStopped, ""};
   }
 }
 
@@ -88,7 +91,8 @@ std::vector<Action> PlanBeforeStart(const TrainingJobLimits& limits, const Train
     }
     return {};
   }
-  if (actual.image == TrainingJobActual::Image::kFailed) return {action::Decide{FailedOutcome(actual.image_failure), 0}};
+  if (actual.image == TrainingJobActual::Image::kFailed)
+    return {action::Decide{FailedOutcome(actual.image_failure), 0}};
   if (actual.image == TrainingJobActual::Image::kPreparing) {
     if (state.secondary() < SecondaryStatus::kDownloading) {
       return {action::ShowProgress{SecondaryStatus::kDownloading, "Preparing the training image"},
@@ -118,8 +122,8 @@ void PlanProgress(const TrainingJobState& state, const std::vector<ObservedInsta
     if (shown < SecondaryStatus::kDownloading) {
       actions.push_back(action::ShowProgress{SecondaryStatus::kDownloading, "Downloading input data"});
     }
-    actions.push_back(action::ShowProgress{SecondaryStatus::kTraining,
-                                           "Training image download completed. Training in progress."});
+    actions.push_back(
+        action::ShowProgress{SecondaryStatus::kTraining, "Training image download completed. Training in progress."});
   }
   if (started_ms != 0 && state.training_started_ms == 0) actions.push_back(action::RecordTrainingStart{started_ms});
 }
@@ -143,9 +147,8 @@ std::vector<Action> PlanRunning(const TrainingJobLimits& limits, const TrainingJ
   }
   // Staging failed for a later rank: those that run are stopped, the failure is the outcome.
   if (!actual.staging_failure.empty()) {
-    bool some_run = std::any_of(instances.begin(), instances.end(), [](const ObservedInstance& i) {
-      return i.phase != Phase::kAbsent && !IsOver(i);
-    });
+    bool some_run = std::any_of(instances.begin(), instances.end(),
+                                [](const ObservedInstance& i) { return i.phase != Phase::kAbsent && !IsOver(i); });
     if (!some_run) return {action::Decide{FailedOutcome(actual.staging_failure), LastTrainingEnd(instances)}};
     if (!stopping) actions.push_back(action::BeginStop{StopCause::kPeerFailed});
     actions.push_back(action::StopInstances{"another instance could not be started"});

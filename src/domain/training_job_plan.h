@@ -38,24 +38,38 @@ struct TrainingJobActual {
 // Steps, in the order in which they are to be taken. The reconciler commits what a step records before it causes the
 // step's effect, and plans again after each effect.
 namespace action {
-struct Admit {};                                               // take room in the queue's order
-struct PrepareImage {};                                        // make the environment, if it is not being made
-struct ShowProgress { SecondaryStatus status; std::string message; };
-struct IntendStart {};                                         // commit the start intents of every rank
-struct StartInstance { int rank; };                            // stage and start; adopts an existing instance
-struct RecordTrainingStart { int64_t at_ms; };
-struct BeginStop { StopCause cause; };                         // commit the cause
-struct StopInstances { std::string reason; };                  // SIGTERM, grace, SIGKILL
-struct Decide { Outcome outcome; int64_t training_ended_ms; }; // commit the outcome; it never changes
-struct PublishArtifacts {};                                    // drain logs, publish model and output
-struct FinishJob {};                                           // commit the final state
+struct Admit {};         // take room in the queue's order
+struct PrepareImage {};  // make the environment, if it is not being made
+struct ShowProgress {
+  SecondaryStatus status;
+  std::string message;
+};
+struct IntendStart {};  // commit the start intents of every rank
+struct StartInstance {
+  int rank;
+};  // stage and start; adopts an existing instance
+struct RecordTrainingStart {
+  int64_t at_ms;
+};
+struct BeginStop {
+  StopCause cause;
+};  // commit the cause
+struct StopInstances {
+  std::string reason;
+};  // SIGTERM, grace, SIGKILL
+struct Decide {
+  Outcome outcome;
+  int64_t training_ended_ms;
+};                           // commit the outcome; it never changes
+struct PublishArtifacts {};  // drain logs, publish model and output
+struct FinishJob {};         // commit the final state
 struct DestroyInstances {};
 }  // namespace action
 
-using Action = std::variant<action::Admit, action::PrepareImage, action::ShowProgress, action::IntendStart,
-                            action::StartInstance, action::RecordTrainingStart, action::BeginStop,
-                            action::StopInstances, action::Decide, action::PublishArtifacts, action::FinishJob,
-                            action::DestroyInstances>;
+using Action =
+    std::variant<action::Admit, action::PrepareImage, action::ShowProgress, action::IntendStart, action::StartInstance,
+                 action::RecordTrainingStart, action::BeginStop, action::StopInstances, action::Decide,
+                 action::PublishArtifacts, action::FinishJob, action::DestroyInstances>;
 
 // Pure: the same arguments give the same steps; no step means that there is nothing to do before something changes.
 std::vector<Action> Plan(const TrainingJobLimits& limits, const TrainingJobState& state,
