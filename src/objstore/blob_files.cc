@@ -20,15 +20,19 @@ namespace {
 
 constexpr size_t kCopyChunk = 1 << 20;
 
-std::string Fan(int i) {
-  char text[3];
-  std::snprintf(text, sizeof text, "%02x", static_cast<unsigned>(i));
-  return text;
-}
-
 std::string BootId() {
   Result<std::string> id = io::ReadFile("/proc/sys/kernel/random/boot_id");
   return id ? *id : RandomHex(16);  // unknown: the cache is never trusted
+}
+
+Result<std::set<std::string, std::less<>>> Subdirectories(const fs::path& directory) {
+  std::set<std::string, std::less<>> names;
+  std::error_code error;
+  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+    if (it->is_directory(error)) names.insert(it->path().filename().string());
+  }
+  if (error) return Fail(FromErrno(error.value(), "cannot list " + directory.string()));
+  return names;
 }
 
 Result<void> SweepDirectory(const fs::path& directory, const std::set<std::string>& named) {
@@ -52,26 +56,35 @@ Result<void> BlobFiles::Prepare() {
   Result<std::string> cached = io::ReadFile(marker);
   std::string boot_id = BootId();
   if (!cached || *cached != boot_id) TRYV(io::RemoveTree(directory_ / "inline"));
-  for (const char* kind : {"blobs", "inline"}) {
-    for (int i = 0; i < 256; ++i) TRYV(io::MakeDirectories(directory_ / kind / Fan(i), 0700));
-  }
+  TRYV(io::MakeDirectories(directory_ / "blobs", 0700));
+  TRYV(io::MakeDirectories(directory_ / "inline", 0700));
   TRYV(io::WriteFile(marker, boot_id, 0600));
   TRYV(io::SyncDirectory(directory_ / "blobs"));
+  TRY(durable_->names, Subdirectories(directory_ / "blobs"));
   return io::SyncDirectory(directory_);
+}
+
+Result<void> BlobFiles::EnsureBlobDirectory(std::string_view xx) const {
+  std::lock_guard lock(durable_->mutex);
+  if (durable_->names.contains(xx)) return {};
+  TRYV(io::MakeDirectories(directory_ / "blobs" / xx, 0700));
+  TRYV(io::SyncDirectory(directory_ / "blobs"));
+  durable_->names.emplace(xx);
+  return {};
 }
 
 Result<void> BlobFiles::Sweep(const std::function<Result<std::set<std::string>>(const std::string&)>& named_blobs,
                               const std::function<Result<std::set<std::string>>(const std::string&)>& named_inline) {
-  for (int i = 0; i < 256; ++i) {
-    TRY(std::set<std::string> blobs, named_blobs(Fan(i)));
-    TRYV(SweepDirectory(directory_ / "blobs" / Fan(i), blobs));
-    fs::path cache = directory_ / "inline" / Fan(i);
-    std::error_code error;
-    if (fs::is_empty(cache, error)) continue;
-    TRY(std::set<std::string> inlines, named_inline(Fan(i)));
-    TRYV(SweepDirectory(cache, inlines));
-  }
-  return {};
+  auto sweep = [](const fs::path& directory, const auto& named) -> Result<void> {
+    TRY(auto fan, Subdirectories(directory));
+    for (const std::string& xx : fan) {
+      TRY(std::set<std::string> names, named(xx));
+      TRYV(SweepDirectory(directory / xx, names));
+    }
+    return {};
+  };
+  TRYV(sweep(directory_ / "blobs", named_blobs));
+  return sweep(directory_ / "inline", named_inline);
 }
 
 fs::path BlobFiles::BlobPath(std::string_view name) const { return directory_ / "blobs" / name.substr(0, 2) / name; }
@@ -92,6 +105,7 @@ void BlobFiles::Drop(std::string_view name, bool in_file) const {
 }
 
 Result<io::UniqueFd> BlobFiles::CreateTemporary(std::string_view name) const {
+  TRYV(EnsureBlobDirectory(name.substr(0, 2)));
   return io::Open(TemporaryPath(name), O_RDWR | O_CREAT | O_EXCL, 0600);
 }
 
@@ -129,7 +143,12 @@ Result<void> BlobFiles::Publish(std::string_view name, int fd) const {
 Result<void> BlobFiles::Cache(std::string_view name, std::string_view bytes) const {
   fs::path path = CachePath(name);
   fs::path temporary = path.parent_path() / ("." + RandomHex(8));
-  TRY(io::UniqueFd fd, io::Open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  Result<io::UniqueFd> made = io::Open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (!made && made.error().kind == ErrorKind::kNotFound) {
+    TRYV(io::MakeDirectories(path.parent_path(), 0700));
+    made = io::Open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  }
+  TRY(io::UniqueFd fd, std::move(made));
   Result<void> written = io::WriteAll(fd.get(), bytes);
   if (written) written = Own(fd.get());
   if (written && ::rename(temporary.c_str(), path.c_str()) != 0) {
@@ -228,6 +247,7 @@ Result<void> Staging::AppendFile(int fd, uint64_t length) {
 }
 
 Result<void> Staging::AdoptLink(const fs::path& path, uint64_t size) {
+  TRYV(files_.EnsureBlobDirectory(name_.substr(0, 2)));
   fs::path temporary = files_.TemporaryPath(name_);
   if (::link(path.c_str(), temporary.c_str()) != 0) return Fail(FromErrno(errno, "cannot link " + path.string()));
   Result<io::UniqueFd> file = io::Open(temporary, O_RDONLY | O_NOFOLLOW);

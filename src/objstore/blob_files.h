@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -15,12 +17,14 @@ namespace sagebrush::objstore {
 
 // The files of the store: <directory>/blobs/<xx>/<name> for large contents, <directory>/inline/<xx>/<name> as a cache
 // of small ones. <name> is the content's random name and <xx> its first two characters; a name that begins with a dot
-// is temporary. Thread-safe: no state but the paths.
+// is temporary. The directories <xx> are made when they are first needed: 512 at once take ext4 a second or more.
+// Thread-safe.
 class BlobFiles {
  public:
-  BlobFiles(std::filesystem::path directory, BlobOwner owner) : directory_(std::move(directory)), owner_(owner) {}
+  BlobFiles(std::filesystem::path directory, BlobOwner owner)
+      : directory_(std::move(directory)), owner_(owner), durable_(std::make_unique<DurableDirectories>()) {}
 
-  // Makes the directories; drops the cache when the machine was restarted since it was made (it is never synced).
+  // Makes the upper directories; drops the cache when the machine was restarted since it was made (it is never synced).
   Result<void> Prepare();
   // Removes what the index does not name. The functions tell the names that begin with xx.
   Result<void> Sweep(const std::function<Result<std::set<std::string>>(const std::string& xx)>& named_blobs,
@@ -31,6 +35,8 @@ class BlobFiles {
   // Removes the files of a content that the index no longer names; a failure is logged (Open tries again).
   void Drop(std::string_view name, bool in_file) const;
 
+  // The directory of blobs whose names begin with xx, made durably before the first is.
+  Result<void> EnsureBlobDirectory(std::string_view xx) const;
   // A new temporary file beside the blob of that name, open for writing.
   Result<io::UniqueFd> CreateTemporary(std::string_view name) const;
   std::filesystem::path TemporaryPath(std::string_view name) const;
@@ -45,8 +51,14 @@ class BlobFiles {
   Result<void> LinkOrCopy(const std::filesystem::path& from, const std::filesystem::path& to) const;
 
  private:
+  // Directories <xx> below blobs/ that would survive a power cut.
+  struct DurableDirectories {
+    std::mutex mutex;
+    std::set<std::string, std::less<>> names;  // guarded by mutex
+  };
   std::filesystem::path directory_;
   BlobOwner owner_;
+  std::unique_ptr<DurableDirectories> durable_;
 };
 
 // copy_file_range (a reflink where the file system has them), or read and write where it is refused. Both files at

@@ -107,6 +107,9 @@ TEST_F(ObjectStoreTest, OpenRemovesWhatACrashLeft) {
   Put("large", kLarge);
   Put("small", "s");
   ASSERT_TRUE(store().LinkTo("bucket", "small", directory_.path() / "link").has_value());
+  for (const char* directory : {"blobs/ab", "inline/cd"}) {
+    ASSERT_TRUE(io::MakeDirectories(directory_.path() / "objects" / directory).has_value());
+  }
   for (const char* leftover : {"blobs/ab/abcdef0123456789", "blobs/ab/.abcdef", "inline/cd/cd00", "inline/cd/.tmp"}) {
     ASSERT_TRUE(io::WriteFile(directory_.path() / "objects" / leftover, "torn").has_value());
   }
