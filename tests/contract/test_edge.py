@@ -125,12 +125,17 @@ def test_an_operation_of_the_model_that_is_not_offered_says_so(jobs):
     assert 400 <= response["ResponseMetadata"]["HTTPStatusCode"] < 502 and response["Error"]["Message"]
 
 
-@pytest.mark.parametrize("body", [b"", b"<", b"<Delete>", b"<Other/>", b"\xff\xfe", b"<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]>"
-                                  b"<Delete><Object><Key>&b;</Key></Object></Delete>"])
+@pytest.mark.parametrize("body", [b"", b"<", b"<Delete>", b"<Other/>", b"\xff\xfe"])
 def test_garbage_xml_is_a_400(jobs, body):
     status, _, text = signed(jobs.engine, "s3", body, {"Content-Type": "application/xml"}, path=f"/{jobs.bucket}?delete=")
     assert status == 400, text
-    assert "<Code>" in text and "root:" not in text
+    assert "<Code>" in text
+
+
+def test_an_xml_entity_is_never_looked_up(jobs):
+    body = b"<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><Delete><Object><Key>&b;</Key></Object></Delete>"
+    status, _, text = signed(jobs.engine, "s3", body, {"Content-Type": "application/xml"}, path=f"/{jobs.bucket}?delete=")
+    assert status in (200, 400) and "root:" not in text
 
 
 def test_a_broken_query_action_is_refused(engine):

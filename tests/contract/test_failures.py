@@ -94,7 +94,7 @@ def test_a_source_that_is_no_archive(jobs):
     request = jobs.request(name)
     uri = jobs.put("broken/sourcedir.tar.gz", b"this is no tar file")
     request["HyperParameters"]["sagemaker_submit_directory"] = f'"{uri}"'
-    assert "sourcedir.tar.gz" in reason(jobs, name=name, HyperParameters=request["HyperParameters"])
+    assert "source archive" in reason(jobs, name=name, HyperParameters=request["HyperParameters"])
 
 
 def test_an_archive_that_climbs_out_harms_nothing(jobs):

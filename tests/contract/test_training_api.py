@@ -91,11 +91,10 @@ def test_a_clients_retry_of_a_create_is_answered_as_the_first(jobs):
     client = jobs.client("sagemaker")
     fixed = str(uuid.uuid4())
 
-    def same_invocation(request, **_):
-        request.headers.replace_header("amz-sdk-invocation-id", fixed) if "amz-sdk-invocation-id" in request.headers \
-            else request.headers.add_header("amz-sdk-invocation-id", fixed)
+    def same_invocation(request, **_):  # this header is not among the signed ones
+        request.headers["amz-sdk-invocation-id"] = fixed
 
-    client.meta.events.register("before-sign.sagemaker.CreateTrainingJob", same_invocation)
+    client.meta.events.register("before-send.sagemaker.CreateTrainingJob", same_invocation)
     request = jobs.request(jobs.new_name())
     jobs.names.append(request["TrainingJobName"])
     first = client.create_training_job(**request)

@@ -97,10 +97,12 @@ def enumerate_passages(scenario):
         engine.start(SAGEBRUSH_FAILPOINT_LOG=str(log))
         description = getattr(Client(engine), scenario)()
         assert description["TrainingJobStatus"] != "Failed", description.get("FailureReason")
+        leaks.assert_nothing_left(engine, [])  # whatever is passed after the job's end is in the log then, too
+        names = log.read_text().split()
     finally:
         engine.destroy()
     passages = {}
-    for name in log.read_text().split():
+    for name in names:
         passages[name] = passages.get(name, 0) + 1
     return passages
 

@@ -28,8 +28,9 @@ def images_cache():
 
 
 def free_environment():
-    """The caller's environment without anything that steers AWS clients or engines."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(CLIENT_PREFIXES)}
+    """The caller's environment without anything that steers AWS clients or engines, and with uv on its PATH."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(CLIENT_PREFIXES)}
+    return environment | {"PATH": f"{pathlib.Path(sys.executable).parent}:{environment.get('PATH', os.defpath)}"}
 
 
 class EngineDied(Exception):
@@ -67,9 +68,6 @@ class Engine:
         images_cache().mkdir(parents=True, exist_ok=True)
         command = [self.binary, "serve", "--data-dir", self.data_dir, "--listen", self.listen,
                    "--images-cache", images_cache()]
-        uv = pathlib.Path(sys.executable).parent / "uv"
-        if uv.exists():
-            command += ["--uv", uv]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=free_environment() | variables, start_new_session=True)
