@@ -111,6 +111,8 @@ class Init {
     if (::sethostname(host.data(), host.size()) != 0) return Fail(FromErrno(errno, "cannot set the host name"));
     if (!WaitForGo()) ::_exit(1);
     TRYV(BuildNetwork(plan_));
+    OpenLowPorts();
+    RootTree::Mask();
     TRY(io::UniqueFd listener, ListenForEngine());
     TRYV(GiveUpRoot(plan_));
     SetLimits(plan_);

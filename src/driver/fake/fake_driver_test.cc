@@ -1,0 +1,96 @@
+#include "driver/fake/fake_driver.h"
+
+#include <gmock/gmock.h>
+
+#include <cstdlib>
+
+#include "driver/conformance.h"
+#include "io/file.h"
+
+namespace sagebrush::driver {
+namespace {
+
+class FakeHarness {
+ public:
+  static std::string Unavailable() { return ""; }
+  FakeHarness() {
+    char name[] = "/tmp/sagebrush-fake-XXXXXX";
+    directory_ = ::mkdtemp(name);
+    machine_ = std::make_shared<FakeMachine>(directory_);
+    machine_->SetScripts([this](const InstanceSpec& spec) { return scripts_[spec.id]; });
+    driver_ = std::make_unique<FakeDriver>(machine_);
+  }
+  ~FakeHarness() { std::filesystem::remove_all(directory_); }
+
+  Driver& driver() { return *driver_; }
+  void Reopen() { driver_ = std::make_unique<FakeDriver>(machine_); }
+  InstanceSpec Spec(const std::string& id, Program program) {
+    InstanceSpec spec;
+    spec.id = InstanceId(id);
+    spec.job = JobName(id.substr(0, id.find('.')));
+    spec.epoch = Epoch{1};
+    FakeScript& script = scripts_[spec.id] = FakeScript();
+    programs_[spec.id] = program;
+    if (program == Program::kPrints) {
+      for (int i = 0; i < 100; ++i) script.lines.push_back("line " + std::to_string(i));
+    } else if (program != Program::kFails) {
+      script.lines = {"ready"};
+    }
+    if (program == Program::kFails) script.exit_code = 3;
+    script.ends_on_stop = program != Program::kIgnoresStop;
+    return spec;
+  }
+  void LoseAgent(const InstanceId& id) { machine_->Lose(id); }
+  int Created(const InstanceId& id) { return machine_->created(id); }
+  void LetRun(const InstanceId& id) {
+    bool waits = programs_[id] == Program::kWaits || programs_[id] == Program::kIgnoresStop;
+    bool stopped = machine_->stop_calls(id) > 0;
+    if (programs_[id] == Program::kIgnoresStop && stopped) return machine_->Kill(id);
+    machine_->AdvanceTo(id, waits && !stopped ? Phase::kTraining : Phase::kEnded);
+  }
+
+ private:
+  std::filesystem::path directory_;
+  std::map<InstanceId, FakeScript> scripts_;
+  std::map<InstanceId, Program> programs_;
+  std::shared_ptr<FakeMachine> machine_;
+  std::unique_ptr<FakeDriver> driver_;
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(Fake, DriverConformance, FakeHarness);
+
+TEST(FakeDriverTest, IsStricterThanARealMachine) {
+  auto machine = std::make_shared<FakeMachine>("/nonexistent");
+  FakeDriver driver(machine);
+  InstanceSpec spec;
+  spec.id = InstanceId("a.1.0");
+  spec.job = JobName("a");
+  spec.channels = {{"train", "/nonexistent/links"}};
+  EXPECT_FALSE(driver.Start(spec).has_value()) << "an unstaged channel";
+  EXPECT_EQ(machine->created(spec.id), 0);
+  spec.channels.clear();
+  ASSERT_TRUE(driver.Start(spec).has_value());
+  spec.hyperparameters["x"] = "1";
+  EXPECT_FALSE(driver.Start(spec).has_value()) << "another spec under the same id";
+  EXPECT_FALSE(driver.ReadLog(spec.id, 3, 100).has_value()) << "an offset from nowhere";
+}
+
+TEST(FakeDriverTest, FailsAsToldBeforeOrAfterTheEffect) {
+  auto machine = std::make_shared<FakeMachine>("/nonexistent");
+  FakeDriver driver(machine);
+  InstanceSpec spec;
+  spec.id = InstanceId("a.1.0");
+  spec.job = JobName("a");
+  machine->FailStarts(Error(ErrorKind::kUnavailable, "not now"), 1);
+  EXPECT_FALSE(driver.Start(spec).has_value());
+  EXPECT_EQ(machine->created(spec.id), 0);
+  machine->FailStarts(Error(ErrorKind::kUnavailable, "too late"), 1, true);
+  EXPECT_FALSE(driver.Start(spec).has_value());
+  EXPECT_EQ(machine->created(spec.id), 1);
+  EXPECT_TRUE(driver.Start(spec).has_value());
+  EXPECT_EQ(machine->created(spec.id), 1);
+  EXPECT_EQ(machine->start_calls(spec.id), 3);
+}
+
+}  // namespace
+}  // namespace sagebrush::driver
