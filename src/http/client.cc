@@ -142,62 +142,77 @@ Result<ClientResponse> Client::Call(const ClientRequest& request) {
   return Exchange(bytes, head_request, deadline_ms, answered);
 }
 
+// Takes what `buffer` holds into the response. True when the response is complete.
+Result<bool> Client::Take(MessageParser& parser, std::string& buffer, bool head_request, bool ended,
+                          ClientResponse& response) const {
+  while (!parser.head_done() || parser.head().chunked) {
+    auto used = parser.Feed(buffer);
+    if (!used) return Fail(Error(ErrorKind::kDataLoss, "the engine's answer was malformed: " + used.error().text));
+    buffer.erase(0, *used);
+    if (parser.head_done() && parser.head().status < 200) {
+      parser = MessageParser(MessageParser::Kind::kResponse, kHeaderLimit);
+      continue;
+    }
+    if (parser.head_done()) response.body += parser.TakeBody();
+    if (*used == 0) break;
+  }
+  if (!parser.head_done()) return false;
+  const MessageHead& head = parser.head();
+  if (head_request || head.status == 204 || head.status == 304) return true;
+  if (!head.chunked) {
+    size_t wanted = head.content_length.value_or(SIZE_MAX) - response.body.size();
+    response.body += buffer.substr(0, wanted);
+    buffer.erase(0, wanted);
+  }
+  if (response.body.size() > options_.response_limit || head.content_length.value_or(0) > options_.response_limit) {
+    return Fail(Error(ErrorKind::kResourceExhausted,
+                      "the engine's answer is larger than " + std::to_string(options_.response_limit) + " bytes"));
+  }
+  if (head.chunked) return parser.body_done();
+  return head.content_length ? response.body.size() == *head.content_length : ended;
+}
+
+// Sends some of `unsent` and receives some bytes into `buffer`, whichever is possible first. False at the end of the
+// engine's stream.
+Result<bool> Client::Move(int socket, std::string_view& unsent, std::string& buffer, int64_t deadline_ms) const {
+  short events = unsent.empty() ? POLLIN : POLLIN | POLLOUT;
+  if (!WaitFor(socket, events, deadline_ms)) return Fail(TooSlow(where_));
+  if (!unsent.empty()) {
+    ssize_t sent = ::send(socket, unsent.data(), unsent.size(), MSG_NOSIGNAL);
+    if (sent > 0) unsent.remove_prefix(static_cast<size_t>(sent));
+    // The engine may answer before it has read everything; then it is the answer that counts.
+    if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) unsent = {};
+  }
+  size_t before = buffer.size();
+  buffer.resize(before + kReadStep);
+  ssize_t got = ::recv(socket, buffer.data() + before, kReadStep, 0);
+  int error = errno;
+  buffer.resize(before + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  if (got < 0 && error != EAGAIN && error != EINTR) return Fail(Broken(std::strerror(error)));
+  return got != 0;
+}
+
+Error Client::Broken(std::string_view reason) const {
+  return Error(ErrorKind::kUnavailable,
+               "the connection to the engine at " + where_ + " broke (" + std::string(reason) + ")");
+}
+
 // One request and its response. The connection is kept only when both ended cleanly.
 Result<ClientResponse> Client::Exchange(const std::string& bytes, bool head_request, int64_t deadline_ms,
                                         bool& answered) {
   io::UniqueFd socket = std::move(socket_);
-  auto broken = [this](int error) {
-    return Fail(Error(ErrorKind::kUnavailable, "the connection to the engine at " + where_ + " broke: " +
-                                                   (error == 0 ? "closed by the engine" : std::strerror(error))));
-  };
   std::string_view unsent = bytes;
   std::string buffer;
   MessageParser parser(MessageParser::Kind::kResponse, kHeaderLimit);
   ClientResponse response;
-  bool ended = false;  // by the engine
+  bool ended = false;
   while (true) {
-    bool was_head = parser.head_done();
-    if (!was_head || parser.head().chunked) {
-      auto used = parser.Feed(buffer);
-      if (!used) return Fail(Error(ErrorKind::kDataLoss, "the engine's answer was malformed: " + used.error().text));
-      buffer.erase(0, *used);
-      if (parser.head_done() && parser.head().status < 200) {
-        parser = MessageParser(MessageParser::Kind::kResponse, kHeaderLimit);
-        continue;
-      }
-      if (parser.head_done()) response.body += parser.TakeBody();
-      if (*used > 0) continue;
-    } else {
-      response.body += std::exchange(buffer, {});
-    }
-    if (response.body.size() > options_.response_limit) {
-      return Fail(Error(ErrorKind::kResourceExhausted,
-                        "the engine's answer is larger than " + std::to_string(options_.response_limit) + " bytes"));
-    }
-    if (parser.head_done()) {
-      const MessageHead& head = parser.head();
-      bool bodiless = head_request || head.status == 204 || head.status == 304;
-      bool complete = bodiless || (head.chunked          ? parser.body_done()
-                                   : head.content_length ? response.body.size() >= *head.content_length
-                                                         : ended);
-      if (complete) break;
-    }
-    if (ended) return broken(0);
-    if (!WaitFor(socket.get(), unsent.empty() ? POLLIN : POLLIN | POLLOUT, deadline_ms)) return Fail(TooSlow(where_));
-    if (!unsent.empty()) {
-      ssize_t sent = ::send(socket.get(), unsent.data(), unsent.size(), MSG_NOSIGNAL);
-      if (sent > 0) unsent.remove_prefix(static_cast<size_t>(sent));
-      // The engine may answer before it has read everything; then it is the answer that counts.
-      if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) unsent = {};
-    }
-    size_t before = buffer.size();
-    buffer.resize(before + kReadStep);
-    ssize_t got = ::recv(socket.get(), buffer.data() + before, kReadStep, 0);
-    int error = errno;
-    buffer.resize(before + static_cast<size_t>(std::max<ssize_t>(got, 0)));
-    if (got < 0 && error != EAGAIN && error != EINTR) return broken(error);
-    answered = answered || got > 0;
-    ended = got == 0;
+    TRY(bool complete, Take(parser, buffer, head_request, ended, response));
+    if (complete) break;
+    if (ended) return Fail(Broken("the engine closed it"));
+    TRY(bool open, Move(socket.get(), unsent, buffer, deadline_ms));
+    answered = answered || !buffer.empty();
+    ended = !open;
   }
   response.status = parser.head().status;
   response.headers = parser.head().headers;

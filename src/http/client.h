@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -51,6 +52,10 @@ class Client {
  private:
   Client(std::string host, uint16_t port, std::filesystem::path socket, ClientOptions options);
   Result<void> Connect(int64_t deadline_ms);
+  Result<bool> Take(class MessageParser& parser, std::string& buffer, bool head_request, bool ended,
+                    ClientResponse& response) const;
+  Result<bool> Move(int socket, std::string_view& unsent, std::string& buffer, int64_t deadline_ms) const;
+  Error Broken(std::string_view reason) const;
   Result<ClientResponse> Exchange(const std::string& bytes, bool head_request, int64_t deadline_ms, bool& answered);
 
   std::string host_;

@@ -1,5 +1,5 @@
 #include <boost/asio/post.hpp>
-#include <boost/system/system_error.hpp>
+#include <exception>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -48,7 +48,7 @@ void Connection::Abandon() {
 asio::awaitable<void> Connection::Run() {
   try {
     co_await Serve();
-  } catch (const boost::system::system_error& error) {
+  } catch (const std::exception& error) {
     // Abandoned: every await throws from then on.
     if (!abandoned_) Log(LogLevel::kError, "connection_failed", {{"error", error.what()}});
   }

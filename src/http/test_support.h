@@ -222,7 +222,7 @@ class TestServer {
  private:
   asio::awaitable<Response> Handle(Request& request) {
     ++handled_;
-    if (request.path == "/echo") return Echo(request);
+    if (request.path.starts_with("/echo")) return Echo(request);
     if (request.path == "/gate") return Gate();
     return Simple(request);
   }
