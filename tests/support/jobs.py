@@ -52,7 +52,10 @@ class Jobs:
         self.bucket = f"tests-{uuid.uuid4().hex[:12]}"
         self.names = []
         self.sagemaker, self.s3, self.logs = (self.client(name) for name in ("sagemaker", "s3", "logs"))
-        self.s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        try:
+            self.s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        except self.s3.exceptions.BucketAlreadyOwnedByYou:
+            pass  # boto3's own second try, after the engine was killed over the first one's reply
 
     def client(self, service, **options):
         """A boto3 client with explicit settings, so that the process's environment does not matter. Clients that
