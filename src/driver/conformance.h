@@ -23,8 +23,8 @@
 //   void Reopen();                             // driver() is now one as a new process of the engine would make it
 //   InstanceSpec Spec(std::string id, Program program);
 //   void LoseAgent(const InstanceId& id);      // kills what would record the outcome
-//   void LetRun(const InstanceId& id);         // for machines where time stands still: runs the program as far as it goes
-//   int Created(const InstanceId& id);         // how many instances ever ran under this id
+//   void LetRun(const InstanceId& id);         // for machines where time stands still: runs the program as far as it
+//   goes int Created(const InstanceId& id);         // how many instances ever ran under this id
 namespace sagebrush::driver {
 
 enum class Program {

@@ -50,7 +50,9 @@ void FakeMachine::Step(Instance& instance) {
   InstanceStatus& status = instance.status;
   ++now_ms_;
   switch (status.phase) {
-    case Phase::kStarting: status.phase = Phase::kDownloading; break;
+    case Phase::kStarting:
+      status.phase = Phase::kDownloading;
+      break;
     case Phase::kDownloading:
       status.phase = Phase::kTraining;
       status.training_started_ms = now_ms_;
@@ -60,9 +62,12 @@ void FakeMachine::Step(Instance& instance) {
       status.phase = Phase::kUploading;
       status.training_ended_ms = now_ms_;
       break;
-    case Phase::kUploading: End(instance); break;
+    case Phase::kUploading:
+      End(instance);
+      break;
     case Phase::kEnded:
-    case Phase::kLost: break;
+    case Phase::kLost:
+      break;
   }
 }
 
@@ -286,7 +291,8 @@ Result<LogChunk> FakeDriver::ReadLog(const InstanceId& id, uint64_t offset, size
     at = next;
     aligned = aligned || at == offset;
   }
-  if (!aligned) return Fail(Error(ErrorKind::kDataLoss, "No ReadLog gave out the offset " + std::to_string(offset) + "."));
+  if (!aligned)
+    return Fail(Error(ErrorKind::kDataLoss, "No ReadLog gave out the offset " + std::to_string(offset) + "."));
   return chunk;
 }
 

@@ -18,8 +18,8 @@ struct FakeScript {
   std::vector<std::string> lines;  // printed when training begins
   int exit_code = 0;
   int signal = 0;
-  std::string failure_reason;  // of an end with exit_code or signal; a default text when empty
-  bool ends_on_stop = true;    // false: a program that ignores SIGTERM; only Kill (the grace is over) ends it
+  std::string failure_reason;   // of an end with exit_code or signal; a default text when empty
+  bool ends_on_stop = true;     // false: a program that ignores SIGTERM; only Kill (the grace is over) ends it
   std::string model = "model";  // content of model.tar.gz; empty: no archive
   std::string output;           // of output.tar.gz
 };
@@ -31,16 +31,16 @@ class FakeMachine {
   // `directory` holds staged files and artifacts; it must exist.
   explicit FakeMachine(std::filesystem::path directory) : directory_(std::move(directory)) {}
 
-  void SetScript(FakeScript script);                                   // for instances started from now on
+  void SetScript(FakeScript script);  // for instances started from now on
   void SetScripts(std::function<FakeScript(const InstanceSpec&)> choose);
-  void Advance(const InstanceId& id);                                  // to the next phase, at most to Ended
+  void Advance(const InstanceId& id);  // to the next phase, at most to Ended
   void AdvanceTo(const InstanceId& id, Phase phase);
   void Print(const InstanceId& id, const std::string& line);
-  void Lose(const InstanceId& id);                                     // the agent is killed
-  void Kill(const InstanceId& id);                                     // the grace after a stop is over
+  void Lose(const InstanceId& id);  // the agent is killed
+  void Kill(const InstanceId& id);  // the grace after a stop is over
   // The next calls of Start (all when `times` is negative) fail with this, before or after they took effect.
   void FailStarts(Error error, int times, bool after_effect = false);
-  void FailEverything(std::optional<Error> error);                     // the machine is out of reach
+  void FailEverything(std::optional<Error> error);  // the machine is out of reach
 
   int start_calls(const InstanceId& id) const;
   int created(const InstanceId& id) const;  // instances ever brought about under that id

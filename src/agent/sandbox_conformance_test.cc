@@ -1,0 +1,41 @@
+#include "agent/sandbox_test_support.h"
+#include "driver/conformance.h"
+
+namespace sagebrush::driver {
+namespace {
+
+class SandboxHarness {
+ public:
+  static std::string Unavailable() { return agent::SandboxMachine::Unavailable(); }
+
+  Driver& driver() { return machine_.driver(); }
+  void Reopen() { machine_.Reopen(); }
+  InstanceSpec Spec(const std::string& id, Program program) {
+    static const std::map<Program, std::string> kScripts = {
+        {Program::kPrints, "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); done"},
+        {Program::kFails, "exit 3"},
+        {Program::kWaits, "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"},
+        {Program::kIgnoresStop, "trap '' TERM; echo ready; while :; do sleep 0.01; done"},
+    };
+    InstanceSpec spec = machine_.Shell(id, kScripts.at(program));
+    spec.stop_grace_ms = program == Program::kIgnoresStop ? 100 : 60'000;
+    return spec;
+  }
+  void LoseAgent(const InstanceId& id) { ::kill(machine_.Process(id, 0)->pid, SIGKILL); }
+  void LetRun(const InstanceId&) {}
+  int Created(const InstanceId& id) {
+    // A second life would have printed everything twice.
+    std::string log = machine_.Log(id);
+    int lives = 0;
+    for (size_t at = log.find("line 0\n"); at != std::string::npos; at = log.find("line 0\n", at + 1)) ++lives;
+    return lives;
+  }
+
+ private:
+  agent::SandboxMachine machine_;
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(Sandbox, DriverConformance, SandboxHarness);
+
+}  // namespace
+}  // namespace sagebrush::driver
