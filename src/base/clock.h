@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -22,6 +23,7 @@ class SystemClock final : public Clock {
   int64_t NowMs() const override { return WallClockMs(); }
 };
 
+// Stands still until a test moves it. Thread-safe.
 class ManualClock final : public Clock {
  public:
   explicit ManualClock(int64_t now_ms) : now_ms_(now_ms) {}
@@ -29,7 +31,7 @@ class ManualClock final : public Clock {
   void Advance(int64_t ms) { now_ms_ += ms; }
 
  private:
-  int64_t now_ms_;
+  std::atomic<int64_t> now_ms_;
 };
 
 std::string FormatIso8601(int64_t epoch_ms);       // 2026-01-31T12:34:56.789Z

@@ -187,13 +187,11 @@ Result<void> EnvironmentCache::Install(const fs::path& folder, const ImageRecipe
   for (const io::Command* step : {&make, &install}) {
     if (step == &install && recipe.requirements.empty()) break;
     Log(LogLevel::kInfo, "image_step", {{"command", Joined(step->argv)}});
-    TRY(io::CommandOutcome outcome, io::Run(*step));
-    if (outcome.exit_code == 127 && outcome.output.empty()) {
-      return Fail(Error(ErrorKind::kUnavailable, "the program '" + options_.uv +
-                                                     "' cannot be run: install uv (pip install uv) or name it with "
-                                                     "--uv; 'sagebrush doctor' checks it"));
+    Result<io::CommandOutcome> outcome = io::Run(*step);
+    if (!outcome) {
+      return Fail(std::move(outcome).error().Because("uv, which makes environments ('sagebrush doctor' checks it)"));
     }
-    if (outcome.exit_code != 0) return Fail(Error(ErrorKind::kFailedPrecondition, Cause(outcome.output)));
+    if (outcome->exit_code != 0) return Fail(Error(ErrorKind::kFailedPrecondition, Cause(outcome->output)));
   }
   return {};
 }
