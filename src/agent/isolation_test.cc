@@ -120,7 +120,7 @@ TEST_F(IsolationTest, TheMemoryLimitKillsAndIsNamed) {
   InstanceSpec spec = machine_->Shell("oom.1.0", "exec python3 -c \"x = b'x' * (1 << 30); print(len(x))\"");
   spec.limits.memory_bytes = 64 << 20;
   InstanceStatus status = machine_->Run(spec);
-  if (machine_->Log(spec.id).find("no memory limit on this machine") != std::string::npos) {
+  if (machine_->SaysNoLimit(spec.id, "memory")) {
     GTEST_SKIP() << "no memory control group is writable for this user";
   }
   EXPECT_TRUE(status.out_of_memory);
@@ -195,6 +195,25 @@ TEST_F(IsolationTest, KillingTheAgentLeavesNoProcess) {
     Result<std::string> line = io::ReadFile("/proc/" + std::to_string(init->pid) + "/cmdline");
     return !line || line->empty();
   }));
+}
+
+// The whole of this suite and of the conformance kit again, as a user without any privilege.
+TEST_F(IsolationTest, AnOrdinaryUserGetsTheSame) {
+  if (!IsRoot()) GTEST_SKIP() << "this is the run as an ordinary user";
+  std::filesystem::path copies = machine_->directory() / "bin";
+  ASSERT_TRUE(io::MakeDirectories(copies).has_value());
+  std::filesystem::copy_file("/proc/self/exe", copies / "agent_test");
+  std::filesystem::copy_file(SandboxMachine::AgentBinary(), copies / "sagebrush-agent");
+  Result<io::CommandOutcome> outcome =
+      io::Run({{"setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", (copies / "agent_test").native(),
+                "--gtest_filter=IsolationTest.*:Sandbox/DriverConformance/*:ToolkitTest.*"},
+               {{"SAGEBRUSH_TEST_AGENT", (copies / "sagebrush-agent").native()}, {"HOME", "/nonexistent"}},
+               "/",
+               std::chrono::seconds(300)});
+  ASSERT_TRUE(outcome.has_value()) << outcome.error().message;
+  EXPECT_EQ(outcome->exit_code, 0) << outcome->output;
+  std::string summary = outcome->output.substr(outcome->output.rfind("[==========]"));
+  std::printf("as an ordinary user: %s", summary.c_str());
 }
 
 }  // namespace

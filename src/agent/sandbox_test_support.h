@@ -42,9 +42,13 @@ class SandboxMachine {
     std::filesystem::remove_all(directory_);
   }
 
+  static std::filesystem::path AgentBinary() {
+    const char* moved = ::getenv("SAGEBRUSH_TEST_AGENT");
+    return moved != nullptr ? moved : SAGEBRUSH_AGENT_BINARY;
+  }
+
   static std::string Unavailable() {
-    for (const driver::Requirement& requirement :
-         driver::ProbeSandboxRequirements(SAGEBRUSH_AGENT_BINARY, "/var/tmp")) {
+    for (const driver::Requirement& requirement : driver::ProbeSandboxRequirements(AgentBinary(), "/var/tmp")) {
       if (!requirement.met && requirement.mandatory) return requirement.name + ": " + requirement.detail;
     }
     return "";
@@ -60,7 +64,7 @@ class SandboxMachine {
     driver_.reset();
     driver::SandboxDriver::Options options;
     options.instances_directory = directory_ / "instances";
-    options.agent_binary = SAGEBRUSH_AGENT_BINARY;
+    options.agent_binary = AgentBinary();
     Result<std::unique_ptr<driver::SandboxDriver>> opened = driver::SandboxDriver::Open(options);
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     driver_ = std::move(*opened);
@@ -115,9 +119,12 @@ class SandboxMachine {
     }
   }
 
+  // What the programs printed, without the agent's own lines.
   std::string Log(const InstanceId& id) {
     std::string text;
-    for (const driver::LogRecord& record : Records(id)) text += record.line + "\n";
+    for (const driver::LogRecord& record : Records(id)) {
+      if (!record.line.starts_with("sagebrush:")) text += record.line + "\n";
+    }
     return text;
   }
 
@@ -144,6 +151,13 @@ class SandboxMachine {
         io::Run({{"tar", "-czf", archive.native(), "-C", source.native(), "."}, {}, "", std::chrono::seconds(60)});
     EXPECT_TRUE(packed && packed->exit_code == 0);
     return archive;
+  }
+
+  bool SaysNoLimit(const InstanceId& id, const std::string& controller) {
+    for (const driver::LogRecord& record : Records(id)) {
+      if (record.line.starts_with("sagebrush: no " + controller + " limit")) return true;
+    }
+    return false;
   }
 
   static std::string Shown(const std::vector<std::string>& argv) {
