@@ -28,8 +28,13 @@ namespace sagebrush::agent {
 class SandboxMachine {
  public:
   SandboxMachine() {
-    char name[] = "/var/tmp/sagebrush-test-XXXXXX";
-    directory_ = ::mkdtemp(name);
+    // Not below a directory that every instance lacks anyway: hiding the engine's data is under test.
+    const char* base = ::getenv("SAGEBRUSH_TEST_BASE");
+    std::string name = std::string(base != nullptr    ? base
+                                   : ::geteuid() == 0 ? "/var/lib"
+                                                      : "/var/tmp") +
+                       "/sagebrush-test-XXXXXX";
+    directory_ = ::mkdtemp(name.data());
     ::chmod(directory_.c_str(), 0755);
     Reopen();
   }
@@ -60,11 +65,23 @@ class SandboxMachine {
     return driver::InstanceFiles{directory_ / "instances" / id.value()};
   }
 
+  // Agents run with this failpoint set ("" for none) from the next Reopen on.
+  void SetAgentFailpoint(const std::string& name) {
+    agent_ = AgentBinary();
+    if (name.empty()) return;
+    agent_ = directory_ / "agent-with-failpoint";
+    ASSERT_TRUE(
+        io::WriteFile(agent_,
+                      "#!/bin/sh\nSAGEBRUSH_FAILPOINT=" + name + " exec " + AgentBinary().native() + " \"$@\"\n", 0755)
+            .has_value());
+    ::chmod(agent_.c_str(), 0755);
+  }
+
   void Reopen() {
     driver_.reset();
     driver::SandboxDriver::Options options;
     options.instances_directory = directory_ / "instances";
-    options.agent_binary = AgentBinary();
+    options.agent_binary = agent_;
     Result<std::unique_ptr<driver::SandboxDriver>> opened = driver::SandboxDriver::Open(options);
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     driver_ = std::move(*opened);
@@ -192,6 +209,7 @@ class SandboxMachine {
   }
 
   std::filesystem::path directory_;
+  std::filesystem::path agent_ = AgentBinary();
   std::unique_ptr<driver::SandboxDriver> driver_;
   int archives_ = 0;
 };

@@ -84,7 +84,7 @@ struct InstanceStatus {
   int signal = 0;                        // that ended it, or 0
   bool out_of_memory = false;            // the memory limit killed it
   std::string failure_reason;            // "" when it succeeded; at most 1024 characters, the program's own last words
-  std::filesystem::path model_archive;   // model.tar.gz, empty when the program left no model directory
+  std::filesystem::path model_archive;   // model.tar.gz, or a directory (compress_model false); empty: it left none
   std::filesystem::path output_archive;  // output.tar.gz, empty when there was nothing in output/data
 };
 

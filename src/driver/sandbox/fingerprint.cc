@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <functional>
+#include <system_error>
 
 #include "base/random.h"
 #include "driver/sandbox/cgroup.h"
@@ -62,6 +63,8 @@ Result<void> EnterMounts() {
 }
 
 Result<void> ProbeOverlay(const fs::path& directory) {
+  std::error_code error;
+  if (!fs::is_directory(directory, error)) return Fail(NotFound("There is no directory " + directory.native() + "."));
   bool root = ::geteuid() == 0;  // asked before the child becomes root of its own namespace
   fs::path work = directory / (".trash-probe-" + RandomHex(4));
   for (const char* name : {"lower", "up", "wk", "mnt"}) TRYV(io::MakeDirectories(work / name));
