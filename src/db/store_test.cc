@@ -133,6 +133,19 @@ TEST_F(StoreTest, WritesOfOneGroupAreIsolatedFromEachOther) {
   EXPECT_EQ(Count(), 10);
 }
 
+TEST_F(StoreTest, ATransactionThatTheDatabaseRolledBackFailsAsAWhole) {
+  // As SQLite does by itself when the disk is full.
+  Result<void> rolled_back = store_->Write([](Transaction& tx) -> Result<void> {
+    TRYV(tx.Execute("INSERT INTO numbers (n) VALUES (1)"));
+    TRYV(tx.Execute("ROLLBACK"));
+    return {};
+  });
+  EXPECT_FALSE(rolled_back.has_value());
+  EXPECT_EQ(Count(), 0);
+  EXPECT_TRUE(Insert(2).has_value());
+  EXPECT_EQ(Count(), 1);
+}
+
 TEST_F(StoreTest, WriteFunctionsNeverOverlap) {
   std::atomic<int> inside = 0;
   std::atomic<bool> overlapped = false;

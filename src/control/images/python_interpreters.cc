@@ -84,9 +84,11 @@ std::vector<PythonInterpreter> FindPythonInterpreters(const std::vector<fs::path
 std::vector<PythonInterpreter> ByNearness(std::vector<PythonInterpreter> installed, const std::string& wanted) {
   if (wanted.empty()) return installed;
   int target = MinorNumber(wanted);
-  std::stable_sort(installed.begin(), installed.end(), [target](const auto& a, const auto& b) {
-    return std::abs(MinorNumber(a.version) - target) < std::abs(MinorNumber(b.version) - target);
-  });
+  auto rank = [target](const PythonInterpreter& python) {
+    int minor = MinorNumber(python.version);
+    return std::pair(std::abs(minor - target), -minor);  // of two as near, the newer
+  };
+  std::sort(installed.begin(), installed.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
   return installed;
 }
 

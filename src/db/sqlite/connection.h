@@ -23,6 +23,7 @@ class Connection final : public Transaction {
   Result<int64_t> Execute(std::string_view sql, std::vector<Value> parameters) override;
   // Several statements without parameters, e.g. a migration.
   Result<void> ExecuteScript(std::string_view sql);
+  bool InTransaction() const { return sqlite3_get_autocommit(handle_) == 0; }
 
  private:
   explicit Connection(sqlite3* handle) : handle_(handle) {}

@@ -87,14 +87,24 @@ class SqliteStore final : public Store {
   void Commit(const std::vector<Pending*>& batch) {
     Result<int64_t> begun = writer_->Execute("BEGIN IMMEDIATE", {});
     if (begun) {
-      for (Pending* pending : batch) pending->outcome = RunInSavepoint(*pending);
-      FAILPOINT("db.before_commit");
-      begun = writer_->Execute("COMMIT", {});
-      FAILPOINT("db.after_commit");
+      for (Pending* pending : batch) {
+        pending->outcome = RunInSavepoint(*pending);
+        // A full disk or an I/O error makes SQLite roll the whole transaction back by itself.
+        if (!writer_->InTransaction()) {
+          begun = Fail(pending->outcome ? Error(ErrorKind::kUnavailable, "database: the transaction was rolled back")
+                                        : pending->outcome.error());
+          break;
+        }
+      }
+      if (begun) {
+        FAILPOINT("db.before_commit");
+        begun = writer_->Execute("COMMIT", {});
+        FAILPOINT("db.after_commit");
+      }
     }
     if (begun) return;
     // Nothing of the batch is stored.
-    static_cast<void>(writer_->ExecuteScript("ROLLBACK"));
+    if (writer_->InTransaction()) static_cast<void>(writer_->ExecuteScript("ROLLBACK"));
     for (Pending* pending : batch) pending->outcome = Fail(begun.error());
   }
 
