@@ -106,6 +106,34 @@ TEST_F(CrashTest, AHalfDestroyedInstanceIsRemovedByTheNextDriver) {
 
 #endif  // SAGEBRUSH_FAILPOINTS
 
+// Run by the test below, in a mount namespace where the data directory lies on a file system of 16 MiB.
+TEST(FullDisk, DISABLED_FailsTheInstanceClearly) {
+  SandboxMachine machine;
+  InstanceSpec spec = machine.Shell("full.1.0", "while :; do echo 0123456789012345678901234567890123456789; done");
+  InstanceStatus status = machine.Run(spec);
+  EXPECT_EQ(status.phase, Phase::kEnded);
+  EXPECT_FALSE(status.succeeded);
+  EXPECT_THAT(status.failure_reason, ::testing::HasSubstr("The log cannot be stored"));
+  EXPECT_THAT(status.failure_reason, ::testing::HasSubstr("No space left on device"));
+  EXPECT_GT(machine.Records(spec.id).size(), 1000u) << "what was stored can be read";
+}
+
+TEST_F(CrashTest, AFullDiskFailsTheInstanceClearly) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can mount a small file system for this test";
+  std::filesystem::path small = machine_->directory() / "small";
+  ASSERT_TRUE(io::MakeDirectories(small).has_value());
+  std::string self = std::filesystem::read_symlink("/proc/self/exe");
+  Result<io::CommandOutcome> outcome =
+      io::Run({{"unshare", "--mount", "--propagation", "private", "sh", "-c",
+                "mount -t tmpfs -o size=16m none " + small.native() + " && exec " + self +
+                    " --gtest_also_run_disabled_tests --gtest_filter=FullDisk.*"},
+               {{"SAGEBRUSH_TEST_BASE", small.native()}},
+               "",
+               std::chrono::seconds(120)});
+  ASSERT_TRUE(outcome.has_value()) << outcome.error().message;
+  EXPECT_EQ(outcome->exit_code, 0) << outcome->output;
+}
+
 TEST_F(CrashTest, EveryRequirementIsProbedAndHasARemedy) {
   for (const driver::Requirement& requirement : machine_->driver().Fingerprint()) {
     EXPECT_FALSE(requirement.detail.empty()) << requirement.name;

@@ -300,6 +300,8 @@ void Instance::Upload() {
 void Instance::TakeModel() {
   Result<json::object> packed = Task("model");
   if (!packed) {
+    // Part of an archive is of no use, and its room may be needed for the outcome.
+    if (spec_.compress_model && ::ftruncate(model_.get(), 0) != 0) Say("the broken model.tar.gz could not be emptied");
     Say("no model: " + packed.error().message);
     // A program that removed its model directory has no model; anything else is a failure of the job.
     if (packed.error().message.find("No such file") == std::string::npos) FailWith(packed.error().message);
