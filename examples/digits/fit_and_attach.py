@@ -9,7 +9,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 
@@ -98,8 +97,7 @@ def load_model(model_data, directory):
     bucket, key = model_data.removeprefix("s3://").split("/", 1)
     archive = directory / "model.tar.gz"
     boto3.client("s3").download_file(bucket, key, str(archive))
-    with tarfile.open(archive) as tar:
-        tar.extractall(directory / "model", filter="data")
+    shutil.unpack_archive(archive, directory / "model")
     return tf.saved_model.load(str(directory / "model" / "1"))
 
 

@@ -36,6 +36,14 @@ std::string KeepEnd(const std::string& text, size_t limit) {
   return valid;
 }
 
+// At most `limit` characters: the beginning, which names the exception, and the end, which tells most.
+std::string CutMiddle(const std::string& text, size_t limit) {
+  std::string end = KeepEnd(text, limit);
+  if (end.size() == text.size()) return end;
+  size_t beginning = limit / 4;
+  return CutCharacters(text, beginning) + " … " + KeepEnd(text, limit - beginning - 3);
+}
+
 // Where the exception's own lines begin after the traceback that starts at `traceback`; npos when it was cut off.
 size_t ExceptionAfter(const std::deque<std::string>& lines, size_t traceback) {
   for (size_t i = traceback + 1; i < lines.size(); ++i) {
@@ -97,7 +105,7 @@ std::string ProgramFailure(const ProgramEnd& end, const std::deque<std::string>&
   int code = end.signal != 0 ? 128 + end.signal : end.exit_code;
   // What happened stands first when a signal ended the program, last when it spoke for itself.
   bool begins = end.out_of_memory || end.signal != 0;
-  message = begins ? CutCharacters(message, kMessageCharacters) : KeepEnd(message, kMessageCharacters);
+  message = begins ? CutCharacters(message, kMessageCharacters) : CutMiddle(message, kMessageCharacters);
   return CutCharacters(fmt::format("ExecuteUserScriptError:\nExitCode {}\nErrorMessage \"{}\"\nCommand \"{}\"", code,
                                    message, CutCharacters(JoinCommand(command), kCommandCharacters)),
                        kMaxFailureCharacters);

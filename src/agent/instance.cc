@@ -204,7 +204,12 @@ Result<void> Instance::Download() {
   SetPhase(Phase::kDownloading, false);
   TRY(command_, ProgramCommand(spec_, hyperparameters_));
   if (!UsesToolkit(spec_) && spec_.source_archive.empty()) return {};
-  TRY(json::object found, Task("prepare"));
+  Result<json::object> prepared = Task("prepare");
+  if (!prepared) {
+    std::string archive = hyperparameters_.Toolkit("sagemaker_submit_directory");
+    return Fail(archive.empty() ? prepared.error() : std::move(prepared).error().Because(archive));
+  }
+  json::object found = *std::move(prepared);
   if (!UsesToolkit(spec_) || loop_->stop_requested()) return {};
   std::string program = hyperparameters_.Toolkit("sagemaker_program");
   if (!IsTrue(found, "program")) {

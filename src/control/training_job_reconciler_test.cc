@@ -55,8 +55,6 @@ class ControlPlane {
     images_ = std::make_unique<EnvironmentCache>(
         *ImageCatalog::Load({}), EnvironmentCache::Options{.directory = directory_ / "images",
                                                            .uv = (directory_ / "uv").string(),
-                                                           .owner_uid = ::geteuid(),
-                                                           .owner_gid = ::getegid(),
                                                            .on_change = [this] { reconciler_->WakeAll(); }});
     log_pump_ = std::make_unique<LogPump>(*driver_, *logs_);
     frontend_ = std::make_unique<TrainingJobFrontend>(

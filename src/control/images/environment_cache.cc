@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <unistd.h>
 
 #include <boost/json.hpp>
 
@@ -18,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string ContentHash(const ImageRecipe& recipe, const PythonInterpreter& python) {
-  std::string text = "v1\n" + python.executable.string() + "\n" + python.version + "\n";
+  std::string text = "v2\n" + python.executable.string() + "\n" + python.version + "\n";
   for (const std::string& requirement : recipe.requirements) text += requirement + "\n";
   return HexEncode(Sha256(text)).substr(0, 24);
 }
@@ -134,7 +133,7 @@ Result<driver::Environment> EnvironmentCache::Make(const std::string& image_uri)
     if (made) {
       made->note = recipe->note;
       if (!recipe->python.empty() && python.minor() != recipe->python) {
-        made->note += (made->note.empty() ? "" : " ") + std::string("sagebrush: this image asks for Python ") +
+        made->note += (made->note.empty() ? "" : " ") + std::string("this image asks for Python ") +
                       recipe->python + ", which is not installed or has no such packages; running on Python " +
                       python.version + ".";
       }
@@ -163,7 +162,6 @@ Result<driver::Environment> EnvironmentCache::MakeWith(const ImageRecipe& recipe
   TRYV(io::RemoveTree(folder));
   TRYV(io::MakeDirectories(folder));
   Result<void> installed = Install(folder, recipe, python);
-  if (installed) installed = GiveToInstances(folder / "venv");
   if (!installed) {
     static_cast<void>(io::RemoveTree(folder));
     return Fail(installed.error());
@@ -175,14 +173,22 @@ Result<driver::Environment> EnvironmentCache::MakeWith(const ImageRecipe& recipe
 
 Result<void> EnvironmentCache::Install(const fs::path& folder, const ImageRecipe& recipe,
                                        const PythonInterpreter& python) {
+  // Jobs write no bytecode (what they could write would be gone with them), so it is made here, once.
   // --seed: scripts and requirements.txt expect pip in the image.
   io::Command make{{options_.uv, "--no-config", "venv", "--quiet", "--seed", "--python", python.executable.string(),
                     (folder / "venv").string()}};
   make.environment = {{"UV_CACHE_DIR", (options_.directory / "uv-cache").string()}, {"UV_PYTHON_DOWNLOADS", "never"}};
   make.cancelled = &stopping_;
   io::Command install = make;
-  install.argv = {options_.uv, "--no-config", "pip",      "install",
-                  "--quiet",   "--no-build",  "--python", (folder / "venv/bin/python").string()};
+  install.argv = {options_.uv,
+                  "--no-config",
+                  "pip",
+                  "install",
+                  "--quiet",
+                  "--no-build",
+                  "--compile-bytecode",
+                  "--python",
+                  (folder / "venv/bin/python").string()};
   install.argv.insert(install.argv.end(), recipe.requirements.begin(), recipe.requirements.end());
   for (const io::Command* step : {&make, &install}) {
     if (step == &install && recipe.requirements.empty()) break;
@@ -193,21 +199,6 @@ Result<void> EnvironmentCache::Install(const fs::path& folder, const ImageRecipe
     }
     if (outcome->exit_code != 0) return Fail(Error(ErrorKind::kFailedPrecondition, Cause(outcome->output)));
   }
-  return {};
-}
-
-Result<void> EnvironmentCache::GiveToInstances(const fs::path& folder) {
-  if (options_.owner_uid == ::geteuid()) return {};
-  std::error_code error;
-  if (::lchown(folder.c_str(), options_.owner_uid, options_.owner_gid) != 0) {
-    return Fail(FromErrno(errno, "cannot change the owner of " + folder.string()));
-  }
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder, error)) {
-    if (::lchown(entry.path().c_str(), options_.owner_uid, options_.owner_gid) != 0) {
-      return Fail(FromErrno(errno, "cannot change the owner of " + entry.path().string()));
-    }
-  }
-  if (error) return Fail(FromErrno(error.value(), "cannot list " + folder.string()));
   return {};
 }
 

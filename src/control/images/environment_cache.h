@@ -56,7 +56,6 @@ class EnvironmentCache {
   Result<driver::Environment> Make(const std::string& image_uri);
   Result<driver::Environment> MakeWith(const ImageRecipe& recipe, const PythonInterpreter& python);
   Result<void> Install(const std::filesystem::path& folder, const ImageRecipe& recipe, const PythonInterpreter& python);
-  Result<void> GiveToInstances(const std::filesystem::path& folder);
   const std::vector<PythonInterpreter>& Interpreters();
 
   const ImageCatalog catalog_;
