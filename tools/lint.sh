@@ -64,7 +64,6 @@ clang_tidy() {
 }
 
 check "layers, allow-lists, file sizes" python3 tools/check_layers.py
-check "the layer check's own tests" python3 -B -m unittest -q tools/check_layers_test.py
 check "clang-format" format
 [[ -f tools/apigen/apigen.py ]] && check "generated code is up to date" python3 tools/apigen/apigen.py --check
 check "python syntax" python_syntax

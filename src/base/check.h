@@ -11,7 +11,9 @@ void BugFound(const char* file, int line, std::string_view condition);
 
 }  // namespace sagebrush
 
-#define CHECK(condition) \
-  if (!(condition)) [[unlikely]] ::sagebrush::CheckFailed(__FILE__, __LINE__, #condition)
-#define BUG_IF(condition) \
-  if (condition) [[unlikely]] ::sagebrush::BugFound(__FILE__, __LINE__, #condition)
+#define CHECK(condition)         \
+  if (!(condition)) [[unlikely]] \
+  ::sagebrush::CheckFailed(__FILE__, __LINE__, #condition)
+#define BUG_IF(condition)     \
+  if (condition) [[unlikely]] \
+  ::sagebrush::BugFound(__FILE__, __LINE__, #condition)

@@ -7,19 +7,32 @@ namespace sagebrush {
 
 std::string_view ToString(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kInvalidArgument: return "InvalidArgument";
-    case ErrorKind::kUnauthenticated: return "Unauthenticated";
-    case ErrorKind::kPermissionDenied: return "PermissionDenied";
-    case ErrorKind::kNotFound: return "NotFound";
-    case ErrorKind::kAlreadyExists: return "AlreadyExists";
-    case ErrorKind::kFailedPrecondition: return "FailedPrecondition";
-    case ErrorKind::kResourceExhausted: return "ResourceExhausted";
-    case ErrorKind::kUnsupported: return "Unsupported";
-    case ErrorKind::kDeadlineExceeded: return "DeadlineExceeded";
-    case ErrorKind::kCancelled: return "Cancelled";
-    case ErrorKind::kUnavailable: return "Unavailable";
-    case ErrorKind::kDataLoss: return "DataLoss";
-    case ErrorKind::kInternal: return "Internal";
+    case ErrorKind::kInvalidArgument:
+      return "InvalidArgument";
+    case ErrorKind::kUnauthenticated:
+      return "Unauthenticated";
+    case ErrorKind::kPermissionDenied:
+      return "PermissionDenied";
+    case ErrorKind::kNotFound:
+      return "NotFound";
+    case ErrorKind::kAlreadyExists:
+      return "AlreadyExists";
+    case ErrorKind::kFailedPrecondition:
+      return "FailedPrecondition";
+    case ErrorKind::kResourceExhausted:
+      return "ResourceExhausted";
+    case ErrorKind::kUnsupported:
+      return "Unsupported";
+    case ErrorKind::kDeadlineExceeded:
+      return "DeadlineExceeded";
+    case ErrorKind::kCancelled:
+      return "Cancelled";
+    case ErrorKind::kUnavailable:
+      return "Unavailable";
+    case ErrorKind::kDataLoss:
+      return "DataLoss";
+    case ErrorKind::kInternal:
+      return "Internal";
   }
   return "Internal";
 }

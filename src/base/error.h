@@ -8,19 +8,19 @@ namespace sagebrush {
 
 // What went wrong, from the caller's point of view. wire/ maps a kind to an AWS code and an HTTP status, once.
 enum class ErrorKind {
-  kInvalidArgument,    // the request is wrong; sending it again will not help
-  kUnauthenticated,    // no signature, or one that does not verify
-  kPermissionDenied,   // known caller, not allowed
-  kNotFound,           // the thing named does not exist
-  kAlreadyExists,      // a thing of that name exists
-  kFailedPrecondition, // the thing exists, its state forbids the request
-  kResourceExhausted,  // a limit of this installation
-  kUnsupported,        // a known feature that Sagebrush refuses, by name
+  kInvalidArgument,     // the request is wrong; sending it again will not help
+  kUnauthenticated,     // no signature, or one that does not verify
+  kPermissionDenied,    // known caller, not allowed
+  kNotFound,            // the thing named does not exist
+  kAlreadyExists,       // a thing of that name exists
+  kFailedPrecondition,  // the thing exists, its state forbids the request
+  kResourceExhausted,   // a limit of this installation
+  kUnsupported,         // a known feature that Sagebrush refuses, by name
   kDeadlineExceeded,
   kCancelled,
-  kUnavailable,        // a surrounding system failed for now (disk full, peer gone)
-  kDataLoss,           // stored data is damaged
-  kInternal,           // our defect
+  kUnavailable,  // a surrounding system failed for now (disk full, peer gone)
+  kDataLoss,     // stored data is damaged
+  kInternal,     // our defect
 };
 
 std::string_view ToString(ErrorKind kind);

@@ -14,9 +14,12 @@ namespace {
 
 const EVP_MD* Evp(DigestAlgorithm algorithm) {
   switch (algorithm) {
-    case DigestAlgorithm::kMd5: return EVP_md5();
-    case DigestAlgorithm::kSha1: return EVP_sha1();
-    case DigestAlgorithm::kSha256: return EVP_sha256();
+    case DigestAlgorithm::kMd5:
+      return EVP_md5();
+    case DigestAlgorithm::kSha1:
+      return EVP_sha1();
+    case DigestAlgorithm::kSha256:
+      return EVP_sha256();
   }
   return EVP_sha256();
 }
@@ -61,9 +64,7 @@ Digest::~Digest() = default;
 Digest::Digest(Digest&&) noexcept = default;
 Digest& Digest::operator=(Digest&&) noexcept = default;
 
-void Digest::Update(std::string_view data) {
-  CHECK(EVP_DigestUpdate(state_->context, data.data(), data.size()) == 1);
-}
+void Digest::Update(std::string_view data) { CHECK(EVP_DigestUpdate(state_->context, data.data(), data.size()) == 1); }
 
 std::string Digest::Finish() {
   std::string out(EVP_MAX_MD_SIZE, '\0');

@@ -16,9 +16,9 @@ using Fail = std::unexpected<Error>;
 
 #define SAGEBRUSH_CONCAT_(a, b) a##b
 #define SAGEBRUSH_CONCAT(a, b) SAGEBRUSH_CONCAT_(a, b)
-#define SAGEBRUSH_TRY_(ret, tmp, decl, ...)                  \
-  auto&& tmp = (__VA_ARGS__);                                \
-  if (!tmp) ret ::sagebrush::Fail(std::move(tmp).error());   \
+#define SAGEBRUSH_TRY_(ret, tmp, decl, ...)                \
+  auto&& tmp = (__VA_ARGS__);                              \
+  if (!tmp) ret ::sagebrush::Fail(std::move(tmp).error()); \
   decl = *std::move(tmp)
 #define SAGEBRUSH_TRYV_(ret, tmp, ...) \
   if (auto&& tmp = (__VA_ARGS__); !tmp) ret ::sagebrush::Fail(std::move(tmp).error())

@@ -60,7 +60,7 @@ struct StopInstances {
 struct Decide {
   Outcome outcome;
   int64_t training_ended_ms;
-};                           // commit the outcome; it never changes
+};  // commit the outcome; it never changes
 struct PublishArtifacts {};  // drain logs, publish model and output
 struct FinishJob {};         // commit the final state
 struct DestroyInstances {};

@@ -51,14 +51,14 @@ asio::awaitable<Result<std::string>> ReadAll(BodyReader& body, size_t limit);
 
 struct Request {
   std::string method;
-  std::string target;  // as sent: raw path and query
-  std::string path;    // raw path, still percent-encoded
+  std::string target;                                      // as sent: raw path and query
+  std::string path;                                        // raw path, still percent-encoded
   std::vector<std::pair<std::string, std::string>> query;  // decoded, in order
   Headers headers;
-  std::string host;    // lower case, without port
+  std::string host;  // lower case, without port
   bool tls = false;
-  bool local = false;  // came over the engine's Unix socket
-  std::string request_id;  // made by the server; goes out as x-amzn-RequestId
+  bool local = false;          // came over the engine's Unix socket
+  std::string request_id;      // made by the server; goes out as x-amzn-RequestId
   BodyReader* body = nullptr;  // never null; owned by the server, valid while the handler runs
 
   const std::string* QueryValue(std::string_view name) const;  // nullptr when absent

@@ -16,11 +16,11 @@ struct CommandOutcome {
 };
 
 struct Command {
-  std::vector<std::string> argv;                                  // argv[0] is looked up in PATH
-  std::vector<std::pair<std::string, std::string>> environment;   // added to the caller's
-  std::string working_directory;                                  // empty: the caller's
-  std::chrono::seconds deadline{1800};                            // then SIGKILL to its process group
-  const std::atomic<bool>* cancelled = nullptr;                   // looked at five times a second; true: SIGKILL too
+  std::vector<std::string> argv;                                 // argv[0] is looked up in PATH
+  std::vector<std::pair<std::string, std::string>> environment;  // added to the caller's
+  std::string working_directory;                                 // empty: the caller's
+  std::chrono::seconds deadline{1800};                           // then SIGKILL to its process group
+  const std::atomic<bool>* cancelled = nullptr;                  // looked at five times a second; true: SIGKILL too
 };
 
 // Runs to the end; blocks the calling thread. An error means that it could not be started, passed its deadline

@@ -12,9 +12,8 @@ Error MalformedXml(std::string_view why) {
 
 Result<pugi::xml_node> ParseXml(pugi::xml_document& document, std::string_view body, std::string_view root) {
   // White space can be all of a key.
-  pugi::xml_parse_result parsed =
-      document.load_buffer(body.data(), body.size(),
-                           pugi::parse_default | pugi::parse_ws_pcdata_single | pugi::parse_doctype);
+  pugi::xml_parse_result parsed = document.load_buffer(
+      body.data(), body.size(), pugi::parse_default | pugi::parse_ws_pcdata_single | pugi::parse_doctype);
   if (!parsed) return Fail(MalformedXml(parsed.description()));
   for (const pugi::xml_node& child : document.children()) {
     if (child.type() == pugi::node_doctype) return Fail(MalformedXml("a document type declaration is not allowed"));

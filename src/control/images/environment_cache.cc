@@ -133,9 +133,8 @@ Result<driver::Environment> EnvironmentCache::Make(const std::string& image_uri)
     if (made) {
       made->note = recipe->note;
       if (!recipe->python.empty() && python.minor() != recipe->python) {
-        made->note += (made->note.empty() ? "" : " ") + std::string("this image asks for Python ") +
-                      recipe->python + ", which is not installed or has no such packages; running on Python " +
-                      python.version + ".";
+        made->note += (made->note.empty() ? "" : " ") + std::string("this image asks for Python ") + recipe->python +
+                      ", which is not installed or has no such packages; running on Python " + python.version + ".";
       }
       return made;
     }

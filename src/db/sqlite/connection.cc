@@ -15,8 +15,10 @@ struct StatementReset {
 
 Value ColumnValue(sqlite3_stmt* statement, int column) {
   switch (sqlite3_column_type(statement, column)) {
-    case SQLITE_INTEGER: return static_cast<int64_t>(sqlite3_column_int64(statement, column));
-    case SQLITE_FLOAT: return sqlite3_column_double(statement, column);
+    case SQLITE_INTEGER:
+      return static_cast<int64_t>(sqlite3_column_int64(statement, column));
+    case SQLITE_FLOAT:
+      return sqlite3_column_double(statement, column);
     case SQLITE_TEXT:
       return std::string(reinterpret_cast<const char*>(sqlite3_column_text(statement, column)),
                          static_cast<size_t>(sqlite3_column_bytes(statement, column)));
@@ -25,7 +27,8 @@ Value ColumnValue(sqlite3_stmt* statement, int column) {
       size_t length = static_cast<size_t>(sqlite3_column_bytes(statement, column));
       return Blob{length == 0 ? std::string() : std::string(bytes, length)};
     }
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 
@@ -49,13 +52,14 @@ struct Binder {
 
 Result<std::unique_ptr<Connection>> Connection::Open(const std::string& path) {
   sqlite3* handle = nullptr;
-  int code = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                             nullptr);
+  int code =
+      sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   std::unique_ptr<Connection> connection(new Connection(handle));
   if (code != SQLITE_OK) return Fail(connection->LastError("open " + path));
   sqlite3_busy_timeout(handle, 30'000);
-  TRYV(connection->ExecuteScript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                                 "PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY;"));
+  TRYV(
+      connection->ExecuteScript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                                "PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY;"));
   return connection;
 }
 

@@ -120,9 +120,9 @@ class SqliteStore final : public Store {
   std::unique_ptr<Connection> writer_;  // the commit thread's alone
   std::mutex mutex_;
   std::condition_variable wake_, done_;
-  std::deque<Pending*> queue_;                         // guarded by mutex_
-  std::vector<std::unique_ptr<Connection>> readers_;   // guarded by mutex_
-  bool stopping_ = false;                              // guarded by mutex_
+  std::deque<Pending*> queue_;                        // guarded by mutex_
+  std::vector<std::unique_ptr<Connection>> readers_;  // guarded by mutex_
+  bool stopping_ = false;                             // guarded by mutex_
   std::thread thread_;
 };
 
@@ -131,9 +131,9 @@ Result<void> Migrate(Connection& connection, Migrations migrations) {
   TRY(auto rows, connection.Query("SELECT COALESCE(MAX(version), 0) FROM schema_version", {}));
   size_t version = static_cast<size_t>(rows[0].Int(0));
   if (version > migrations.size()) {
-    return Fail(Error(ErrorKind::kFailedPrecondition,
-                      "this data directory was written by a newer Sagebrush (schema " + std::to_string(version) +
-                          ", this one knows " + std::to_string(migrations.size()) + "): upgrade Sagebrush"));
+    return Fail(Error(ErrorKind::kFailedPrecondition, "this data directory was written by a newer Sagebrush (schema " +
+                                                          std::to_string(version) + ", this one knows " +
+                                                          std::to_string(migrations.size()) + "): upgrade Sagebrush"));
   }
   for (; version < migrations.size(); ++version) {
     TRYV(connection.ExecuteScript("BEGIN IMMEDIATE"));
