@@ -41,6 +41,14 @@ Result<http::TcpEndpoint> ParseListen(const std::string& listen) {
   return http::TcpEndpoint{host, static_cast<uint16_t>(*port)};
 }
 
+// What the owner adds to the built-in catalogue of images.
+fs::path ImagesFile(const ServeOptions& options) {
+  if (!options.images_file.empty()) return options.images_file;
+  fs::path file = options.data_dir / "images.toml";
+  std::error_code ignored;
+  return fs::is_regular_file(file, ignored) ? file : fs::path();
+}
+
 std::string HostName() {
   char name[256] = {};
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
@@ -111,7 +119,7 @@ Result<void> Engine::Parts::OpenControl() {
   TRY(driver, driver::SandboxDriver::Open(std::move(driver_options)));
   jobs.emplace(*database);
   tags.emplace(*database);
-  TRY(control::ImageCatalog catalog, control::ImageCatalog::Load(options.images_file));
+  TRY(control::ImageCatalog catalog, control::ImageCatalog::Load(ImagesFile(options)));
   control::EnvironmentCache::Options image_options;
   image_options.directory = options.images_cache.empty() ? options.data_dir / "images" : options.images_cache;
   image_options.uv = FindUv(options.uv, options.data_dir).string();
