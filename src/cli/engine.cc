@@ -137,6 +137,7 @@ Result<void> Engine::Parts::OpenControl() {
                                           ? static_cast<double>(options.capacity_vcpus)
                                           : 4.0 * std::max(1u, std::thread::hardware_concurrency());
   reconciler_options.engine_socket = options.data_dir / "engine.sock";
+  reconciler_options.ca_bundle = options.data_dir / "ca" / "bundle.pem";
   reconciler_options.owner = owner;
   reconciler_options.epoch = database->epoch();
   reconciler_options.arn_of = [this](const std::string& job) { return frontend->ArnOf(job); };

@@ -15,6 +15,8 @@ namespace sagebrush::control {
 namespace {
 
 constexpr int kMostStepsInOneGo = 64;
+// An agent that dies before it records anything is started anew, but not for ever.
+constexpr int kMostStartCalls = 5;
 
 template <class... Ts>
 struct Overloaded : Ts... {
@@ -314,6 +316,10 @@ Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobNam
                     {"AWS_EC2_METADATA_DISABLED", "true"},
                     {"TRAINING_JOB_NAME", job.value()},
                     {"TRAINING_JOB_ARN", arn}};
+  if (!options_.ca_bundle.empty()) {
+    spec.environment.read_only.push_back(options_.ca_bundle);
+    spec.variables["AWS_CA_BUNDLE"] = spec.variables["REQUESTS_CA_BUNDLE"] = options_.ca_bundle.string();
+  }
   for (const auto& [name, value] : record.request.Environment) spec.variables[name] = value;
   TRYV(StageInputs(objects_, record.request, driver_.StagingDirectory(spec.id), options_.owner, spec));
   return spec;
@@ -329,6 +335,16 @@ Result<void> TrainingJobReconciler::StartInstance(const JobName& job, const Trai
   if (!spec) {
     SetStagingFailure(job, spec.error().message);
     return {};
+  }
+  {
+    std::lock_guard lock(mutex_);
+    if (++start_calls_[spec->id] > kMostStartCalls) {
+      staging_failures_.try_emplace(job, "InternalServerError: the agent of instance algo-" + std::to_string(rank + 1) +
+                                             " died " + std::to_string(kMostStartCalls) +
+                                             " times before it could begin; the engine's log has its last words, and "
+                                             "'sagebrush doctor' checks this machine.");
+      return {};
+    }
   }
   FAILPOINT("control.start.before_effect");
   Result<void> started = driver_.Start(*spec);
@@ -397,6 +413,7 @@ Result<void> TrainingJobReconciler::DestroyInstances(const JobName& job, const T
     log_pump_.Forget(id);
     std::lock_guard lock(mutex_);
     stop_sent_.erase(id);
+    start_calls_.erase(id);
     staging_failures_.erase(job);
   }
   TRYV(jobs_.Update(job, [](domain::TrainingJobState& state) -> Result<void> {

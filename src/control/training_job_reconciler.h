@@ -32,6 +32,7 @@ class TrainingJobReconciler {
     std::string region;
     double capacity_vcpus = 8;
     std::filesystem::path engine_socket;
+    std::filesystem::path ca_bundle;  // shown to programs: trusts the engine's authority beside the public ones
     objstore::BlobOwner owner{};
     Epoch epoch;
     std::function<std::string(const std::string& job)> arn_of;
@@ -79,6 +80,7 @@ class TrainingJobReconciler {
   std::mutex mutex_;
   std::map<JobName, std::string> staging_failures_;  // guarded by mutex_
   std::set<InstanceId> stop_sent_;                   // guarded by mutex_
+  std::map<InstanceId, int> start_calls_;            // of this engine; guarded by mutex_
   WorkQueue queue_;
 };
 

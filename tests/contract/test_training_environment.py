@@ -85,6 +85,21 @@ def test_requirements_are_installed_before_the_script_runs(jobs):
     assert description["TrainingJobStatus"] == "Failed", "an installed package outlived its job"
 
 
+def test_requirements_come_from_the_index_through_the_engine(jobs):
+    jobs.completed("import colorama\nassert colorama.__version__ == '0.4.6'\n",
+                   files={"requirements.txt": "colorama==0.4.6\n"}, deadline=180)
+
+
+def test_boto3_inside_a_job_reaches_the_engine_also_for_hosts_that_are_hard_wired(jobs):
+    jobs.completed("""\
+import boto3
+account = boto3.client("sts").get_caller_identity()["Account"]
+# As both SDKs do, whatever AWS_ENDPOINT_URL says.
+hard_wired = boto3.client("sts", endpoint_url="https://sts.us-west-2.amazonaws.com").get_caller_identity()["Account"]
+assert account == hard_wired and len(account) == 12
+""")
+
+
 def test_a_prefix_an_object_and_a_prefix_without_slash(jobs):
     jobs.put("channels/dir/one.txt", b"1")
     jobs.put("channels/dir/deep/two.txt", b"2")
