@@ -71,4 +71,5 @@ def test_a_kill_at_any_point_of_a_job_is_recovered_from(capsys):
     untried = names - {point.name for point in outcomes}
     assert not failures, "\n".join(f"{point}: {error!r}" for point, error in failures.items())
     assert not untried, f"no time was left for {sorted(untried)}"
-    assert "engine" in outcomes.values(), "no engine was killed at all"
+    if "SAGEBRUSH_FAILPOINTS" not in os.environ:
+        assert "engine" in outcomes.values(), "no engine was killed at all"

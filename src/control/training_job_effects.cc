@@ -1,0 +1,152 @@
+// What the reconciler causes outside the database: instances, artifacts, and the end of a job.
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "control/artifacts.h"
+#include "control/instance_spec.h"
+#include "control/staging.h"
+#include "control/training_job_reconciler.h"
+#include "control/training_job_request.h"
+
+namespace sagebrush::control {
+namespace {
+
+// An agent that dies before it records anything is started anew, but not for ever.
+constexpr int kMostStartCalls = 5;
+
+}  // namespace
+
+Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobName& job, const TrainingJobRecord& record,
+                                                                    int rank) {
+  TRYV(CheckOutputBucket(objects_, record.request));
+  std::string arn = options_.arn_of(job.value());
+  TRY(driver::InstanceSpec spec, InstanceSpecOf(record, arn, rank));
+  EnvironmentCache::State image = images_.Ensure(*record.request.AlgorithmSpecification->TrainingImage);
+  if (image.phase == EnvironmentCache::State::Phase::kFailed) return Fail(InvalidArgument(image.failure));
+  if (image.phase == EnvironmentCache::State::Phase::kPreparing) {
+    // Only after a restart that finds the cache gone: the environment is made again and the start comes later.
+    return Fail(Error(ErrorKind::kUnavailable, "the training image is being prepared"));
+  }
+  spec.environment = image.environment;
+  spec.epoch = options_.epoch;
+  spec.engine_socket = options_.engine_socket;
+  wire::Credentials credentials = keys_.ForJob(job);
+  spec.variables = {{"AWS_ACCESS_KEY_ID", credentials.access_key},
+                    {"AWS_SECRET_ACCESS_KEY", credentials.secret},
+                    {"AWS_DEFAULT_REGION", options_.region},
+                    {"AWS_REGION", options_.region},
+                    {"AWS_ENDPOINT_URL", driver::kEngineEndpoint},
+                    {"S3_ENDPOINT_URL", driver::kEngineEndpoint},
+                    {"AWS_EC2_METADATA_DISABLED", "true"},
+                    {"TRAINING_JOB_NAME", job.value()},
+                    {"TRAINING_JOB_ARN", arn}};
+  if (!options_.ca_bundle.empty()) {
+    spec.environment.read_only.push_back(options_.ca_bundle);
+    spec.variables["AWS_CA_BUNDLE"] = spec.variables["REQUESTS_CA_BUNDLE"] = options_.ca_bundle.string();
+  }
+  for (const auto& [name, value] : record.request.Environment) spec.variables[name] = value;
+  TRYV(StageInputs(objects_, record.request, driver_.StagingDirectory(spec.id), options_.owner, spec));
+  return spec;
+}
+
+Result<void> TrainingJobReconciler::StartInstance(const JobName& job, const TrainingJobRecord& record, int rank) {
+  Result<driver::InstanceSpec> spec = PrepareInstance(job, record, rank);
+  if (!spec && spec.error().retryable) {
+    Log(LogLevel::kWarning, "start_postponed", {{"job", job.value()}, {"error", spec.error().message}});
+    queue_.AddAfter(job.value(), 500);
+    return Fail(std::move(spec).error());
+  }
+  if (!spec) {
+    SetStagingFailure(job, spec.error().message);
+    return {};
+  }
+  {
+    std::lock_guard lock(mutex_);
+    if (++start_calls_[spec->id] > kMostStartCalls) {
+      staging_failures_.try_emplace(job, "InternalServerError: the agent of instance algo-" + std::to_string(rank + 1) +
+                                             " died " + std::to_string(kMostStartCalls) +
+                                             " times before it could begin; the engine's log has its last words, and "
+                                             "'sagebrush doctor' checks this machine.");
+      return {};
+    }
+  }
+  FAILPOINT("control.start.before_effect");
+  Result<void> started = driver_.Start(*spec);
+  FAILPOINT("control.start.after_effect");
+  if (!started) {
+    SetStagingFailure(job, "InternalServerError: an instance could not be started: " + started.error().message);
+  }
+  return {};
+}
+
+Result<void> TrainingJobReconciler::StopInstances(const JobName&, const TrainingJobRecord& record,
+                                                  const std::string& reason) {
+  for (const InstanceId& id : InstancesOf(record)) {
+    {
+      std::lock_guard lock(mutex_);
+      if (stop_sent_.contains(id)) continue;
+    }
+    FAILPOINT("control.stop.before_effect");
+    Result<void> stopped = driver_.Stop(id, {options_.epoch, reason});
+    FAILPOINT("control.stop.after_effect");
+    if (!stopped && stopped.error().kind != ErrorKind::kNotFound) return stopped;
+    std::lock_guard lock(mutex_);
+    stop_sent_.insert(id);
+  }
+  return {};
+}
+
+Result<void> TrainingJobReconciler::PublishArtifacts(const JobName& job, const TrainingJobRecord& record) {
+  std::vector<driver::InstanceStatus> instances;
+  for (const InstanceId& id : InstancesOf(record)) {
+    Result<driver::InstanceStatus> status = driver_.Inspect(id);
+    if (!status) continue;  // never started
+    // Readers may stop reading at the final status: every line is stored before it shows.
+    TRYV(log_pump_.Drain(id));
+    instances.push_back(*std::move(status));
+  }
+  FAILPOINT("control.publish.before_effect");
+  bool with_model = record.state.outcome->status != domain::TrainingJobStatus::kFailed;
+  TRY(bool model_published, Publish(objects_, record.request, instances, with_model));
+  FAILPOINT("control.publish.after_effect");
+  TRYV(jobs_.Update(job, [&](domain::TrainingJobState& state) -> Result<void> {
+    state.artifacts_published = true;
+    if (model_published) state.model_artifacts = ModelArtifactsUri(record.request);
+    return {};
+  }));
+  return {};
+}
+
+Result<void> TrainingJobReconciler::FinishJob(const JobName& job) {
+  FAILPOINT("control.finish.before_commit");
+  TRY(domain::TrainingJobState state, jobs_.Update(job, [&](domain::TrainingJobState& state) -> Result<void> {
+    if (IsFinal(state.status)) return {};
+    return Finish(state, clock_.NowMs());
+  }));
+  FAILPOINT("control.finish.after_commit");
+  Log(LogLevel::kInfo, "training_job_ended",
+      {{"job", job.value()}, {"status", ToString(state.status)}, {"reason", state.failure_reason()}});
+  return {};
+}
+
+Result<void> TrainingJobReconciler::DestroyInstances(const JobName& job, const TrainingJobRecord& record) {
+  for (const InstanceId& id : InstancesOf(record)) {
+    FAILPOINT("control.destroy.before_effect");
+    TRYV(driver_.Destroy(id));
+    FAILPOINT("control.destroy.after_effect");
+    log_pump_.Forget(id);
+    std::lock_guard lock(mutex_);
+    stop_sent_.erase(id);
+    start_calls_.erase(id);
+    staging_failures_.erase(job);
+  }
+  TRYV(jobs_.Update(job, [](domain::TrainingJobState& state) -> Result<void> {
+    state.instances_destroyed = true;
+    return {};
+  }));
+  images_.Forget(*record.request.AlgorithmSpecification->TrainingImage);
+  JobName next = admission_.Release(job);
+  if (!next.empty()) Wake(next);
+  return {};
+}
+
+}  // namespace sagebrush::control
