@@ -63,9 +63,13 @@ clang_tidy() {
   printf '%s\0' "${files[@]}" | xargs -0 -n1 -P"$(nproc)" clang-tidy-19 -quiet -p build/dev
 }
 
+# apigen fetches the pinned API models with pip, which the system's Python may lack.
+python=python3
+[[ -x .sagebrush/python/bin/python ]] && python=.sagebrush/python/bin/python
+
 check "layers, allow-lists, file sizes" python3 tools/check_layers.py
 check "clang-format" format
-[[ -f tools/apigen/apigen.py ]] && check "generated code is up to date" python3 tools/apigen/apigen.py --check
+[[ -f tools/apigen/apigen.py ]] && check "generated code is up to date" "$python" tools/apigen/apigen.py --check
 check "python syntax" python_syntax
 check "shell syntax" shell_syntax
 if $tidy; then

@@ -14,8 +14,8 @@ namespace sagebrush::cli {
 // and every active job loaded before the first request is answered); the destructor takes apart in reverse.
 //
 // Files in the data directory: engine.lock (held for life), engine.json (where to find the engine; written when it is
-// ready, removed at a clean stop), engine.sock, credentials.json, ca/, objects/, logs/, control.db, instances/, images/,
-// and what the owner may put there: sagebrush.toml, images.toml.
+// ready, removed at a clean stop), engine.sock, credentials.json, ca/, objects/, logs/, control.db, instances/,
+// images/, and what the owner may put there: sagebrush.toml, images.toml.
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> Open(const ServeOptions& options);

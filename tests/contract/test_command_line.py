@@ -95,8 +95,8 @@ def test_attach_goes_on_when_the_engine_restarts(new_engine):
     wait_until(lambda: "line 5" in process.stdout.readline(), 60, "the first lines")
     jobs.engine.kill()
     jobs.engine.start()
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+    output, errors = process.stdout.read(), process.stderr.read()  # communicate() would skip what readline() read ahead
+    assert process.wait(60) == 0, errors
     numbers = [int(line.rsplit(" ", 1)[1]) for line in output.splitlines() if line.rsplit("line ", 1)[-1].isdigit()]
     assert numbers == list(range(6, 60))
 
