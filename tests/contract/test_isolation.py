@@ -53,10 +53,14 @@ def test_a_root_only_file_of_the_host_stays_unread(jobs, tmp_path):
 
 
 def test_the_engines_data_is_out_of_sight(jobs):
+    """Of the data directory there is the certificate bundle, for programs to read, and nothing else."""
     data = jobs.engine.data_dir
-    seen = attempts(jobs, list=f"os.listdir('{data}')", keys=f"open('{data}/credentials.json').read()",
-                    engine=f"open('{data}/engine.json').read()")
-    assert all(result.startswith("refused") or result == "done: []" for result in seen.values()), seen
+    seen = attempts(jobs, keys=f"open('{data}/credentials.json').read()", engine=f"open('{data}/engine.json').read()",
+                    authority=f"open('{data}/ca/ca.key').read()", change=f"open('{data}/ca/bundle.pem', 'a')")
+    assert all(result.startswith("refused") for result in seen.values()), seen
+    files = jobs.report("import os\n"
+                        f"report([os.path.join(top, name) for top, _, names in os.walk('{data}') for name in names])\n")
+    assert files == [f"{data}/ca/bundle.pem"]
 
 
 def test_the_host_stays_unwritten(jobs):
@@ -74,7 +78,7 @@ def test_mounting_tracing_and_device_making_are_refused(jobs):
         trace_init="call('ptrace', 16, 1, None, None)", hostname="call('sethostname', b'x', 1)",
         time="call('settimeofday', ctypes.byref(ctypes.create_string_buffer(16)), None)",
         module="call('syscall', 175, None, 0, b'')", sysctl="open('/proc/sys/kernel/hostname', 'w').write('x')",
-        reboot="call('reboot', 0)")
+        reboot="call('reboot', 0)", chroot="os.chroot('/tmp')")
     refused = ("refused: PermissionError", "refused: OSError [Errno 30]")  # the second: a read-only file system
     assert all(result.startswith(refused) for result in seen.values()), seen
 

@@ -25,9 +25,10 @@ constexpr uint32_t kAuditArchitecture = AUDIT_ARCH_AARCH64;
 #error "The system call filter is written for x86-64 and arm64."
 #endif
 
-constexpr int kKeptCapabilities[] = {CAP_CHOWN,   CAP_DAC_OVERRIDE,     CAP_FOWNER,    CAP_FSETID,
-                                     CAP_KILL,    CAP_SETGID,           CAP_SETUID,    CAP_SETPCAP,
-                                     CAP_NET_RAW, CAP_NET_BIND_SERVICE, CAP_SYS_CHROOT};
+// What installers and servers need over the instance's own ids. They count in its own user namespace alone, to which
+// none of its mounts and networks belongs: outside of it the program has no capability at all.
+constexpr int kKeptCapabilities[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,  CAP_FSETID,          CAP_KILL,
+                                     CAP_SETGID, CAP_SETUID,       CAP_SETPCAP, CAP_NET_BIND_SERVICE};
 
 constexpr long kRefusedCalls[] = {
     SYS_mount,
