@@ -37,7 +37,7 @@ Result<void> ReadEventToken(const std::string& token, logstore::GetRequest& requ
   bool forward = token.starts_with("f/");
   if (forward || token.starts_with("b/")) position = ParseInt(std::string_view(token).substr(2));
   if (!position) return Fail(Invalid("The specified nextToken is invalid."));
-  (forward ? request.forward_from : request.backward_from) = *position;
+  (forward ? request.forward_from : request.backward_from) = position;
   return {};
 }
 
