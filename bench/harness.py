@@ -7,19 +7,20 @@ import platform
 import statistics
 
 from support.engine import Engine
-from support.jobs import Jobs
+from support.jobs import IMAGE, Jobs
 
 FIRST_JOB_DEADLINE = 1200  # it may have to install the TensorFlow environment
 
 
 @contextlib.contextmanager
-def warm_engine():
+def warm_engine(image=IMAGE):
     """A fresh engine whose image environment is cached; also the path of that environment's Python."""
     engine = Engine()
     try:
         engine.start()
         jobs = Jobs(engine)
-        yield jobs, jobs.report("import sys\nreport(sys.executable)\n", deadline=FIRST_JOB_DEADLINE)
+        yield jobs, jobs.report("import sys\nreport(sys.executable)\n", deadline=FIRST_JOB_DEADLINE,
+                                AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"})
     finally:
         engine.destroy()
 

@@ -91,23 +91,39 @@ std::string CutCharacters(std::string_view text, size_t limit) {
   return valid;
 }
 
+namespace {
+
+// "" for an end by an exit code.
+std::string ViolentEnd(const ProgramEnd& end) {
+  if (end.out_of_memory) {
+    return "OutOfMemory: the program was killed for using more than the instance's memory (" +
+           Memory(end.memory_limit_bytes) + "); take a larger instance type or a smaller batch";
+  }
+  if (end.signal != 0) return fmt::format("killed by signal {} ({})", end.signal, SignalName(end.signal));
+  return "";
+}
+
+}  // namespace
+
 std::string ProgramFailure(const ProgramEnd& end, const std::deque<std::string>& last_lines,
                            const std::vector<std::string>& command) {
   std::string message = LastWords(last_lines);
-  if (end.out_of_memory) {
-    std::string what = "OutOfMemory: the program was killed for using more than the instance's memory (" +
-                       Memory(end.memory_limit_bytes) + "); take a larger instance type or a smaller batch";
-    message = message.empty() ? what : what + "\n" + message;
-  } else if (end.signal != 0) {
-    std::string what = fmt::format("killed by signal {} ({})", end.signal, SignalName(end.signal));
-    message = message.empty() ? what : what + "\n" + message;
-  }
+  std::string what = ViolentEnd(end);
+  if (!what.empty()) message = message.empty() ? what : what + "\n" + message;
   int code = end.signal != 0 ? 128 + end.signal : end.exit_code;
   // What happened stands first when a signal ended the program, last when it spoke for itself.
-  bool begins = end.out_of_memory || end.signal != 0;
-  message = begins ? CutCharacters(message, kMessageCharacters) : CutMiddle(message, kMessageCharacters);
+  message = !what.empty() ? CutCharacters(message, kMessageCharacters) : CutMiddle(message, kMessageCharacters);
   return CutCharacters(fmt::format("ExecuteUserScriptError:\nExitCode {}\nErrorMessage \"{}\"\nCommand \"{}\"", code,
                                    message, CutCharacters(JoinCommand(command), kCommandCharacters)),
+                       kMaxFailureCharacters);
+}
+
+std::string ParameterServerFailure(const ProgramEnd& end, const std::deque<std::string>& last_lines) {
+  std::string what = ViolentEnd(end);
+  if (what.empty()) what = fmt::format("exit code {}", end.exit_code);
+  return CutCharacters(fmt::format("ParameterServerError:\nThe parameter server that runs beside the program ended by "
+                                   "itself ({}).\nErrorMessage \"{}\"",
+                                   what, CutMiddle(LastWords(last_lines), kMessageCharacters)),
                        kMaxFailureCharacters);
 }
 

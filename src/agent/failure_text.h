@@ -22,6 +22,8 @@ struct ProgramEnd {
 // else the last lines; a signal is named.
 std::string ProgramFailure(const ProgramEnd& end, const std::deque<std::string>& last_lines,
                            const std::vector<std::string>& command);
+// Why a job fails whose parameter server on this host ended by itself.
+std::string ParameterServerFailure(const ProgramEnd& end, const std::deque<std::string>& last_lines);
 // Why `pip install` of `file` failed: its last ERROR lines.
 std::string InstallFailure(const std::string& file, int exit_code, const std::deque<std::string>& last_lines);
 

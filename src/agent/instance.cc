@@ -203,6 +203,9 @@ Result<void> Instance::Build() {
 Result<void> Instance::Download() {
   SetPhase(Phase::kDownloading, false);
   TRY(command_, ProgramCommand(spec_, hyperparameters_));
+  if (UsesToolkit(spec_)) {
+    TRY(layout_, LayoutOf(spec_, hyperparameters_));
+  }
   if (!UsesToolkit(spec_) && spec_.source_archive.empty()) return {};
   Result<json::object> prepared = Task("prepare");
   if (!prepared) {
@@ -248,9 +251,15 @@ Result<void> Instance::Train() {
   trained_ = true;
   log_->ForgetTail();
   FAILPOINT("agent.program.before_start");
-  Result<int> status = Execute(command_, UsesToolkit(spec_) || !spec_.source_archive.empty() ? "/opt/ml/code" : "/");
-  FAILPOINT("agent.program.after_end");
+  if (HasParameterServers(layout_)) TRYV(StartParameterServer());
+  Result<int> status =
+      RunToItsEnd(command_, UsesToolkit(spec_) || !spec_.source_archive.empty() ? "/opt/ml/code" : "/");
   status_.training_ended_ms = WallClockMs();
+  if (status && HasParameterServers(layout_)) status = LeaveCluster(*status);
+  if (status) {
+    if (Result<void> alone = KillTheRest(); !alone) status = Fail(std::move(alone).error());
+  }
+  FAILPOINT("agent.program.after_end");
   if (!status) return Fail(std::move(status).error());
   if (WIFEXITED(*status)) status_.exit_code = WEXITSTATUS(*status);
   if (WIFSIGNALED(*status)) status_.signal = WTERMSIG(*status);
@@ -259,17 +268,73 @@ Result<void> Instance::Train() {
   return {};
 }
 
+// A process that serves this host's share of the parameters for as long as the program runs.
+Result<void> Instance::StartParameterServer() {
+  std::vector<std::string> argv = ParameterServerCommand(spec_);
+  std::vector<std::string> variables = ParameterServerVariables(spec_, layout_, environment_);
+  TRYV(sandbox_->control().Send({{"kind", "companion"},
+                                 {"argv", json::array(argv.begin(), argv.end())},
+                                 {"env", json::array(variables.begin(), variables.end())},
+                                 {"cwd", "/"}}));
+  if (layout_ == ClusterLayout::kCoordinated && spec_.rank > 0) {
+    loop_->EndProgramWhen([this] { return FirstHostEnded(); });
+  }
+  return {};
+}
+
+// The program has ended; when may this host's parameter server? Host 1 ends the cluster; another host stays, serving,
+// until that. The wait status that counts.
+Result<int> Instance::LeaveCluster(int wait_status) {
+  bool stopped = loop_->stop_requested();
+  if (!loop_->companion_end() && spec_.rank == 0) {
+    SetPhase(Phase::kTraining, false);  // training_ended_ms, for the others to see before this host's server is gone
+  } else if (!loop_->companion_end() && !stopped && wait_status != 0 && (loop_->released() || FirstHostEnded())) {
+    Say("host 1 has ended, and with it this host's part");
+    return 0;
+  } else if (!loop_->companion_end() && !stopped && wait_status == 0) {
+    TRYV(loop_->AwaitOrStop([this] { return FirstHostEnded(); }));
+  }
+  if (!loop_->companion_end() || stopped) return wait_status;
+  int end = *loop_->companion_end();
+  ProgramEnd told{WIFEXITED(end) ? WEXITSTATUS(end) : 0, WIFSIGNALED(end) ? WTERMSIG(end) : 0,
+                  sandbox_->cgroup().KilledForMemory(), spec_.limits.memory_bytes};
+  loop_->Drain();
+  std::string reason = ParameterServerFailure(told, log_->tail());
+  TRYV(KillTheRest());
+  return Fail(Error(ErrorKind::kUnavailable, std::move(reason)));
+}
+
+// All instances of a job are on one machine, each in its directory beside the others.
+bool Instance::FirstHostEnded() const {
+  driver::InstanceFiles first{files_.directory.parent_path() / (driver::JobKey(spec_.id) + ".0")};
+  bool alive = driver::IsLocked(first.lock());
+  Result<std::string> text = io::ReadFile(first.status());
+  if (!text) return false;  // not begun yet
+  Result<driver::InstanceStatus> status = driver::StatusFromJson(*text);
+  return status && (!alive || status->phase >= Phase::kUploading || status->training_ended_ms != 0);
+}
+
 // Runs a program inside to its end and kills what it left behind; its output is in the log when this returns.
 Result<int> Instance::Execute(const std::vector<std::string>& argv, const std::string& directory) {
+  TRY(int status, RunToItsEnd(argv, directory));
+  TRYV(KillTheRest());
+  return status;
+}
+
+Result<int> Instance::RunToItsEnd(const std::vector<std::string>& argv, const std::string& directory) {
   json::array arguments(argv.begin(), argv.end()), variables(environment_.begin(), environment_.end());
   TRYV(sandbox_->control().Send(
       {{"kind", "exec"}, {"argv", std::move(arguments)}, {"env", std::move(variables)}, {"cwd", directory}}));
   TRY(EventReport ended, loop_->Wait(InstanceEvent::kEnded, true));
+  return ended.wait_status;
+}
+
+Result<void> Instance::KillTheRest() {
   TRYV(sandbox_->control().Send({{"kind", "kill_all"}}));
   TRYV(loop_->Wait(InstanceEvent::kQuiet, false));
   loop_->Drain();
   if (loop_->log_failure()) return Fail(*loop_->log_failure());
-  return ended.wait_status;
+  return {};
 }
 
 Result<json::object> Instance::Task(const std::string& name) {

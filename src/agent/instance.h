@@ -8,6 +8,7 @@
 #include "agent/inside.h"
 #include "agent/instance_loop.h"
 #include "agent/log_writer.h"
+#include "agent/tensorflow_cluster.h"
 #include "agent/toolkit.h"
 #include "driver/driver.h"
 
@@ -36,7 +37,12 @@ class Instance {
   void Finish();
 
   Result<boost::json::object> Task(const std::string& name);
+  Result<void> StartParameterServer();
+  Result<int> LeaveCluster(int wait_status);
+  bool FirstHostEnded() const;
   Result<int> Execute(const std::vector<std::string>& argv, const std::string& directory);
+  Result<int> RunToItsEnd(const std::vector<std::string>& argv, const std::string& directory);
+  Result<void> KillTheRest();
   void SetPhase(driver::Phase phase, bool durable);
   void FailWith(const std::string& reason);
   void Say(const std::string& line);
@@ -47,6 +53,7 @@ class Instance {
   driver::InstanceFiles files_;
   driver::InstanceStatus status_;
   Hyperparameters hyperparameters_;
+  ClusterLayout layout_ = ClusterLayout::kNone;
   std::vector<std::string> environment_, command_;
   std::unique_ptr<LogWriter> log_;
   std::unique_ptr<driver::Sandbox> sandbox_;

@@ -17,6 +17,8 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr int64_t kConditionPeriodMs = 100;
+
 std::string_view NameOf(InstanceEvent event) {
   switch (event) {
     case InstanceEvent::kReady:
@@ -92,9 +94,20 @@ void InstanceLoop::PressStop() {
   }
 }
 
+// Whatever speaks for the end of the program that runs.
+void InstanceLoop::Press() {
+  if (condition_ && !released_ && condition_()) released_ = true;
+  if (companion_end_ && !killed_) {
+    terminated_ = killed_ = true;
+    static_cast<void>(sandbox_.control().Send({{"kind", "kill_all"}}));
+  }
+  if (stop_requested_ || released_) PressStop();
+}
+
 int InstanceLoop::PollTimeout(bool stoppable) const {
   int64_t until = 0;
-  for (int64_t candidate : {log_.flush_at_ms(), stoppable && terminated_ && !killed_ ? kill_at_ms_ : int64_t{0}}) {
+  for (int64_t candidate : {log_.flush_at_ms(), stoppable && terminated_ && !killed_ ? kill_at_ms_ : int64_t{0},
+                            condition_ && !released_ ? MonotonicMs() + kConditionPeriodMs : int64_t{0}}) {
     if (candidate != 0) until = until == 0 ? candidate : std::min(until, candidate);
   }
   if (until == 0) return -1;
@@ -130,11 +143,11 @@ std::optional<Result<EventReport>> InstanceLoop::TakeEvents(InstanceEvent wanted
       proxy_ = std::make_unique<EngineProxy>(sandbox_.control().TakeDescriptor(), options_.spec->engine_socket,
                                              options_.spec->network_isolation);
     }
+    const json::value* end = message->if_contains("status");
+    if (name == "companion_ended" && end != nullptr) companion_end_ = static_cast<int>(end->as_int64());
     if (name != NameOf(wanted)) continue;
     EventReport report;
-    if (const json::value* status = message->if_contains("status")) {
-      report.wait_status = static_cast<int>(status->as_int64());
-    }
+    if (end != nullptr) report.wait_status = static_cast<int>(end->as_int64());
     return report;
   }
   return std::nullopt;
@@ -144,9 +157,23 @@ Result<EventReport> InstanceLoop::Wait(InstanceEvent wanted, bool stoppable) {
   while (true) {
     if (std::optional<Result<EventReport>> report = TakeEvents(wanted)) return std::move(*report);
     if (gone_) return Fail(Error(ErrorKind::kUnavailable, "The instance's first process died."));
-    if (stoppable && stop_requested_) PressStop();
+    if (stoppable) Press();
     PollOnce(stoppable);
   }
+}
+
+Result<void> InstanceLoop::AwaitOrStop(std::function<bool()> condition) {
+  condition_ = std::move(condition);
+  released_ = false;
+  while (!stop_requested_ && !companion_end_ && !log_failure_ && !condition_()) {
+    if (std::optional<Result<EventReport>> report = TakeEvents(InstanceEvent::kEnded); report && !*report) {
+      return Fail(std::move(*report).error());
+    }
+    if (gone_) return Fail(Error(ErrorKind::kUnavailable, "The instance's first process died."));
+    if (!companion_end_) PollOnce(false);
+  }
+  condition_ = nullptr;
+  return {};
 }
 
 }  // namespace sagebrush::agent

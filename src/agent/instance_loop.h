@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,10 +32,19 @@ class InstanceLoop {
   // Until `wanted`. An error when the instance failed or died. While `stoppable`, a stop request is passed on to what
   // runs: SIGTERM now, SIGKILL to everything after the grace.
   Result<EventReport> Wait(InstanceEvent wanted, bool stoppable);
+  // From now on a program that is waited for, stoppable, is asked to end as by a stop once `condition` holds. It is
+  // looked at ten times a second.
+  void EndProgramWhen(std::function<bool()> condition) { condition_ = std::move(condition); }
+  // Until `condition` holds, a stop is requested, or the companion ends.
+  Result<void> AwaitOrStop(std::function<bool()> condition);
   // What is in the pipe by now; for when no process can write any more.
   void Drain();
 
   bool stop_requested() const { return stop_requested_; }
+  // The condition of EndProgramWhen held while the program ran.
+  bool released() const { return released_; }
+  // How the process beside the program ended, as waitpid gives it, if it did so of itself; the program was killed then.
+  const std::optional<int>& companion_end() const { return companion_end_; }
   // The log could not be stored: the instance must fail with this. Everything inside was killed.
   const std::optional<Error>& log_failure() const { return log_failure_; }
 
@@ -44,6 +54,7 @@ class InstanceLoop {
   bool PumpLog();
   void CheckStop();
   void PressStop();
+  void Press();
   void Note(Result<void> logged);
   std::optional<Result<EventReport>> TakeEvents(InstanceEvent wanted);
 
@@ -54,6 +65,9 @@ class InstanceLoop {
   std::unique_ptr<EngineProxy> proxy_;
   bool stop_requested_ = false, terminated_ = false, killed_ = false, gone_ = false;
   int64_t kill_at_ms_ = 0;
+  std::function<bool()> condition_;
+  bool released_ = false;
+  std::optional<int> companion_end_;
   std::optional<Error> log_failure_;
 };
 

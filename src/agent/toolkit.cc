@@ -4,6 +4,8 @@
 #include <cctype>
 #include <set>
 
+#include "agent/tensorflow_cluster.h"
+
 namespace sagebrush::agent {
 namespace {
 
@@ -193,13 +195,9 @@ void AddProxies(const InstanceSpec& spec, std::map<std::string, std::string>& ou
 
 void AddTensorFlowCluster(const InstanceSpec& spec, const Hyperparameters& hyperparameters,
                           std::map<std::string, std::string>& out) {
-  if (!hyperparameters.Enabled("sagemaker_multi_worker_mirrored_strategy_enabled")) return;
-  List workers;
-  for (const std::string& host : Hosts(spec)) workers.emplace_back(host + ":8890");
-  out["TF_CONFIG"] = PythonValue(Dict{{"cluster", Dict{{"worker", workers}}},
-                                      {"environment", "cloud"},
-                                      {"task", Dict{{"index", spec.rank}, {"type", "worker"}}}})
-                         .Dumps();
+  Result<ClusterLayout> layout = LayoutOf(spec, hyperparameters);
+  // A layout that cannot be had ends the job at ProgramCommand.
+  if (layout && *layout != ClusterLayout::kNone) out["TF_CONFIG"] = TensorFlowConfig(spec, *layout);
 }
 
 // Program names as the toolkit accepts them.
@@ -307,11 +305,7 @@ Result<std::vector<std::string>> ProgramCommand(const InstanceSpec& spec, const 
                               " asks for a launcher that this version does not have; leave `distribution` out."));
     }
   }
-  if (hyperparameters.Enabled("sagemaker_parameter_server_enabled") && spec.count > 1) {
-    return Fail(
-        Unsupported("The hyperparameter sagemaker_parameter_server_enabled with more than one instance asks "
-                    "for a launcher that this version does not have; leave `distribution` out."));
-  }
+  TRYV(LayoutOf(spec, hyperparameters));
   std::string program = hyperparameters.Toolkit("sagemaker_program");
   if (program.empty()) {
     return Fail(InvalidArgument(

@@ -3,6 +3,7 @@
 
 #include "agent/failure_text.h"
 #include "agent/python_value.h"
+#include "agent/tensorflow_cluster.h"
 #include "agent/toolkit.h"
 
 namespace sagebrush::agent {
@@ -167,6 +168,82 @@ TEST(ToolkitUnitTest, CommandsOfEveryKind) {
   spec.entrypoint.clear();
   spec.hyperparameters = {{"sagemaker_program", "train.py"}, {"sagemaker_mpi_enabled", "true"}};
   EXPECT_THAT(command().error().message, HasSubstr("sagemaker_mpi_enabled"));
+}
+
+std::string TfConfig(int rank, int count, const std::map<std::string, std::string>& distribution) {
+  driver::InstanceSpec spec;
+  spec.rank = rank;
+  spec.count = count;
+  spec.hyperparameters = distribution;
+  auto variables = ProgramEnvironment(spec, Hyperparameters::Decode(spec.hyperparameters), {});
+  auto found = variables.find("TF_CONFIG");
+  return found == variables.end() ? "none" : found->second;
+}
+
+TEST(TensorFlowClusterTest, MirroredWorkersToTheByte) {
+  const std::map<std::string, std::string> kMirrored = {{"sagemaker_multi_worker_mirrored_strategy_enabled", "true"}};
+  EXPECT_EQ(TfConfig(1, 2, kMirrored), R"({"cluster":{"worker":["algo-1:8890","algo-2:8890"]},"environment":"cloud",)"
+                                       R"("task":{"index":1,"type":"worker"}})");
+  EXPECT_EQ(TfConfig(0, 1, kMirrored),
+            R"({"cluster":{"worker":["algo-1:8890"]},"environment":"cloud","task":{"index":0,"type":"worker"}})");
+  EXPECT_EQ(TfConfig(0, 2, {}), "none");
+}
+
+TEST(TensorFlowClusterTest, ParameterServersToTheByte) {
+  std::map<std::string, std::string> distribution = {{"sagemaker_parameter_server_enabled", "true"}};
+  const std::string kRest =
+      R"("ps":["algo-1:2223","algo-2:2223","algo-3:2223"],"worker":["algo-2:2222","algo-3:2222"]},)"
+      R"("environment":"cloud","task":)";
+  EXPECT_EQ(TfConfig(0, 3, distribution),
+            R"({"cluster":{"master":["algo-1:2222"],)" + kRest + R"({"index":0,"type":"master"}})");
+  EXPECT_EQ(TfConfig(1, 3, distribution),
+            R"({"cluster":{"master":["algo-1:2222"],)" + kRest + R"({"index":0,"type":"worker"}})");
+  EXPECT_EQ(TfConfig(2, 3, distribution),
+            R"({"cluster":{"master":["algo-1:2222"],)" + kRest + R"({"index":1,"type":"worker"}})");
+  EXPECT_EQ(TfConfig(0, 1, distribution), "none") << "as hosted, one instance has no parameter servers";
+  distribution["sagemaker_parameter_server_layout"] = "\"chief\"";
+  EXPECT_EQ(TfConfig(0, 3, distribution),
+            R"({"cluster":{"chief":["algo-1:2222"],)" + kRest + R"({"index":0,"type":"chief"}})");
+  EXPECT_EQ(TfConfig(2, 3, distribution),
+            R"({"cluster":{"chief":["algo-1:2222"],)" + kRest + R"({"index":1,"type":"worker"}})");
+}
+
+TEST(TensorFlowClusterTest, TheServersVariablesAreTheProgramsButForThePlaceInTheCluster) {
+  driver::InstanceSpec spec;
+  spec.rank = 1;
+  spec.count = 2;
+  EXPECT_THAT(ParameterServerVariables(spec, ClusterLayout::kCoordinated,
+                                       {"A=1", "TF_CONFIG={}", "PYTHONPATH=/opt/ml/code", "CUDA_VISIBLE_DEVICES=0"}),
+              ElementsAre("A=1",
+                          R"(TF_CONFIG={"cluster":{"chief":["algo-1:2222"],"ps":["algo-1:2223","algo-2:2223"],)"
+                          R"("worker":["algo-2:2222"]},"environment":"cloud","task":{"index":1,"type":"ps"}})",
+                          "CUDA_VISIBLE_DEVICES=-1"));
+}
+
+TEST(TensorFlowClusterTest, LayoutsThatCannotBeHadAreRefusedByName) {
+  driver::InstanceSpec spec = SdkJob();
+  auto message = [&](const std::map<std::string, std::string>& added) {
+    driver::InstanceSpec changed = spec;
+    changed.hyperparameters.insert(added.begin(), added.end());
+    Result<std::vector<std::string>> command =
+        ProgramCommand(changed, Hyperparameters::Decode(changed.hyperparameters));
+    return command ? std::string("accepted") : command.error().message;
+  };
+  EXPECT_THAT(message({{"sagemaker_parameter_server_layout", "\"boss\""}}),
+              HasSubstr("sagemaker_parameter_server_layout is \"master\" (the hosted layout) or \"chief\""));
+  EXPECT_THAT(message({{"sagemaker_parameter_server_enabled", "true"},
+                       {"sagemaker_multi_worker_mirrored_strategy_enabled", "true"}}),
+              HasSubstr("enable one of them"));
+  EXPECT_EQ(message({{"sagemaker_parameter_server_enabled", "true"}}), "accepted");
+}
+
+TEST(FailureTextTest, AParameterServersEndIsToldWithItsLastWords) {
+  std::deque<std::string> lines = {"Traceback (most recent call last):", "  File \"<string>\", line 2, in <module>",
+                                   "ModuleNotFoundError: No module named 'tensorflow'"};
+  EXPECT_EQ(ParameterServerFailure({1, 0, false, 0}, lines),
+            "ParameterServerError:\nThe parameter server that runs beside the program ended by itself (exit code 1).\n"
+            "ErrorMessage \"ModuleNotFoundError: No module named 'tensorflow'\"");
+  EXPECT_THAT(ParameterServerFailure({0, 9, false, 0}, {}), HasSubstr("killed by signal 9 (SIGKILL)"));
 }
 
 TEST(FailureTextTest, TheExceptionIsWhatIsSaid) {

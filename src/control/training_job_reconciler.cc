@@ -45,6 +45,8 @@ domain::ObservedInstance Observed(const driver::InstanceStatus& status) {
   }
   seen.succeeded = status.succeeded;
   seen.stopped = status.stopped;
+  seen.program_failed = status.phase == From::kUploading &&
+                        (status.exit_code != 0 || status.signal != 0 || !status.failure_reason.empty());
   seen.training_started_ms = status.training_started_ms;
   seen.training_ended_ms = status.training_ended_ms;
   seen.ended_ms = status.ended_ms;

@@ -1,6 +1,9 @@
 #include "domain/training_job_plan.h"
 
 #include <algorithm>
+#include <limits>
+
+#include "base/text.h"
 
 namespace sagebrush::domain {
 namespace {
@@ -15,29 +18,49 @@ bool AllOver(const std::vector<ObservedInstance>& instances) {
   return std::all_of(instances.begin(), instances.end(), IsOver);
 }
 
-std::string FailureOf(const ObservedInstance& instance, size_t rank) {
+constexpr size_t kMaxReasonCharacters = 1024;  // FailureReason of the API
+
+std::string CutReason(const std::string& reason) {
+  std::string text = ReplaceInvalidUtf8(reason);
+  size_t characters = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if ((static_cast<unsigned char>(text[at]) & 0xC0) == 0x80 || ++characters <= kMaxReasonCharacters) continue;
+    text.resize(at);
+    break;
+  }
+  return text;
+}
+
+// Among several, the host is named.
+std::string FailureOf(const std::vector<ObservedInstance>& instances, size_t rank) {
+  const ObservedInstance& instance = instances[rank];
   std::string host = "algo-" + std::to_string(rank + 1);
   if (instance.phase == Phase::kLost) {
     return "InternalServerError: the agent of instance " + host +
            " ended without an outcome (killed, or the machine restarted). Start the job again.";
   }
-  return "AlgorithmError: " + instance.failure_reason;
+  return CutReason("AlgorithmError: " + (instances.size() > 1 ? "instance " + host + " failed: " : std::string()) +
+                   instance.failure_reason);
+}
+
+// What became of a program counts, not how long the archives took thereafter. No program takes its agent along, so a
+// lost instance is nobody's consequence.
+int64_t FailedAt(const ObservedInstance& instance) {
+  if (instance.phase == Phase::kLost) return 0;
+  int64_t at_ms = instance.training_ended_ms != 0 ? instance.training_ended_ms : instance.ended_ms;
+  return at_ms != 0 ? at_ms : std::numeric_limits<int64_t>::max();
 }
 
 // The failure that came first is the cause; later ones are mostly its consequences.
 std::string FirstFailure(const std::vector<ObservedInstance>& instances) {
-  const ObservedInstance* first = nullptr;
-  size_t first_rank = 0;
+  std::optional<size_t> first;
   for (size_t rank = 0; rank < instances.size(); ++rank) {
     const ObservedInstance& instance = instances[rank];
     bool failed = instance.phase == Phase::kLost || (instance.phase == Phase::kEnded && !instance.succeeded);
     if (!failed || (instance.stopped && instance.phase == Phase::kEnded)) continue;
-    if (first == nullptr || (instance.ended_ms != 0 && instance.ended_ms < first->ended_ms)) {
-      first = &instance;
-      first_rank = rank;
-    }
+    if (!first || FailedAt(instance) < FailedAt(instances[*first])) first = rank;
   }
-  return first == nullptr ? std::string() : FailureOf(*first, first_rank);
+  return first ? FailureOf(instances, *first) : std::string();
 }
 
 Outcome StoppedOutcome(StopCause cause) {
@@ -60,7 +83,7 @@ Outcome OutcomeOf(const TrainingJobState& state, const std::vector<ObservedInsta
   // A program that fails because it was told to stop has not failed.
   if (state.stop_cause != StopCause::kNone && state.stop_cause != StopCause::kPeerFailed) {
     for (size_t rank = 0; rank < instances.size(); ++rank) {
-      if (instances[rank].phase == Phase::kLost) return FailedOutcome(FailureOf(instances[rank], rank));
+      if (instances[rank].phase == Phase::kLost) return FailedOutcome(FailureOf(instances, rank));
     }
     return StoppedOutcome(state.stop_cause);
   }
@@ -155,7 +178,7 @@ std::vector<Action> PlanRunning(const TrainingJobLimits& limits, const TrainingJ
     return actions;
   }
   bool some_failed = std::any_of(instances.begin(), instances.end(), [](const ObservedInstance& i) {
-    return i.phase == Phase::kLost || (i.phase == Phase::kEnded && !i.succeeded);
+    return i.phase == Phase::kLost || (i.phase == Phase::kEnded && !i.succeeded) || (i.program_failed && !i.stopped);
   });
   bool late = state.training_started_ms != 0 && now_ms - state.training_started_ms >= limits.max_runtime_ms;
   if (!stopping && some_failed) actions.push_back(action::BeginStop{StopCause::kPeerFailed});

@@ -22,6 +22,7 @@ struct ObservedInstance {
   Phase phase = Phase::kAbsent;
   bool succeeded = false;
   bool stopped = false;
+  bool program_failed = false;  // its program has ended badly; the outcome may still be in the making (kUploading)
   int64_t training_started_ms = 0, training_ended_ms = 0, ended_ms = 0;
   std::string failure_reason;
 };

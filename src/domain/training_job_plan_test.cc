@@ -81,7 +81,52 @@ TEST(TrainingJobPlan, FailsWithTheFirstFailureAndStopsItsPeers) {
   const auto* decide = Find<action::Decide>(decided);
   ASSERT_NE(decide, nullptr);
   EXPECT_EQ(decide->outcome.status, TrainingJobStatus::kFailed);
-  EXPECT_EQ(decide->outcome.failure_reason, "AlgorithmError: ValueError: broken");
+  EXPECT_EQ(decide->outcome.failure_reason, "AlgorithmError: instance algo-2 failed: ValueError: broken");
+}
+
+TEST(TrainingJobPlan, StopsThePeersOfAFailedProgramBeforeItsArchivesAreMade) {
+  TrainingJobActual actual = Nothing(2);
+  actual.instances[0] = {.phase = Phase::kUploading, .program_failed = true, .training_ended_ms = 1200};
+  actual.instances[1] = {.phase = Phase::kTraining, .training_started_ms = 1100};
+  std::vector<Action> actions = Plan({.instance_count = 2}, Started(), actual, 1300);
+  ASSERT_TRUE(Has<action::BeginStop>(actions));
+  EXPECT_EQ(Find<action::BeginStop>(actions)->cause, StopCause::kPeerFailed);
+  EXPECT_TRUE(Has<action::StopInstances>(actions));
+  EXPECT_FALSE(Has<action::Decide>(actions));
+}
+
+std::string ReasonOf(const std::vector<ObservedInstance>& instances) {
+  TrainingJobActual actual = Nothing();
+  actual.instances = instances;
+  const std::vector<Action> actions =
+      Plan({.instance_count = static_cast<int>(instances.size())}, Started(), actual, 9000);
+  const auto* decide = Find<action::Decide>(actions);
+  return decide == nullptr ? "undecided" : decide->outcome.failure_reason;
+}
+
+TEST(TrainingJobPlan, TheProgramThatFailedFirstIsTheCauseWhoeverPackedFirst) {
+  ObservedInstance large{
+      .phase = Phase::kEnded, .training_ended_ms = 1200, .ended_ms = 5000, .failure_reason = "ValueError: broken"};
+  ObservedInstance small{
+      .phase = Phase::kEnded, .training_ended_ms = 1300, .ended_ms = 1350, .failure_reason = "peer is gone"};
+  EXPECT_EQ(ReasonOf({small, large}), "AlgorithmError: instance algo-2 failed: ValueError: broken");
+  EXPECT_EQ(ReasonOf({large, small}), "AlgorithmError: instance algo-1 failed: ValueError: broken");
+}
+
+TEST(TrainingJobPlan, ALostInstanceIsTheCauseOfItsPeersFailures) {
+  ObservedInstance failed{
+      .phase = Phase::kEnded, .training_ended_ms = 1300, .ended_ms = 1350, .failure_reason = "peer is gone"};
+  ObservedInstance lost{.phase = Phase::kLost};
+  EXPECT_NE(ReasonOf({failed, lost}).find("the agent of instance algo-2"), std::string::npos);
+}
+
+TEST(TrainingJobPlan, AReasonFitsTheInterface) {
+  std::string long_reason;
+  for (int i = 0; i < 1024; ++i) long_reason += "\u00e4";
+  ObservedInstance failed{.phase = Phase::kEnded, .ended_ms = 1300, .failure_reason = long_reason};
+  std::string reason = ReasonOf({failed});
+  EXPECT_EQ(reason.size(), 16 + 2 * (1024 - 16));
+  EXPECT_TRUE(reason.starts_with("AlgorithmError: \u00e4"));
 }
 
 TEST(TrainingJobPlan, ALostInstanceFailsTheJobWithWhatToDo) {
@@ -188,10 +233,12 @@ struct World {
     if (what >= 3 && alive) {
       instance.phase = static_cast<Phase>(static_cast<int>(instance.phase) + 1);
       if (instance.phase == Phase::kTraining) instance.training_started_ms = now_ms;
+      if (instance.phase == Phase::kUploading) instance.program_failed = what % 2 == 1;
       if (instance.phase == Phase::kEnded) {
-        instance.succeeded = what % 2 == 0 && !instance.stopped;
+        instance.succeeded = what % 2 == 0 && !instance.stopped && !instance.program_failed;
         instance.training_ended_ms = instance.ended_ms = now_ms;
         if (!instance.succeeded) instance.failure_reason = "boom";
+        instance.program_failed = false;
       }
     }
   }

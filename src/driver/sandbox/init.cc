@@ -159,9 +159,14 @@ class Init {
     int status = 0;
     pid_t child;
     while ((child = ::waitpid(-1, &status, options)) > 0 || (child < 0 && errno == EINTR)) {
-      if (child != current_ || child <= 0) continue;
-      current_ = 0;
-      static_cast<void>(control_.Send({{"event", "ended"}, {"status", status}}));
+      if (child <= 0) continue;
+      if (child == companion_) {
+        companion_ = 0;
+        static_cast<void>(control_.Send({{"event", "companion_ended"}, {"status", status}}));
+      } else if (child == current_) {
+        current_ = 0;
+        static_cast<void>(control_.Send({{"event", "ended"}, {"status", status}}));
+      }
     }
   }
 
@@ -175,17 +180,19 @@ class Init {
       while (::kill(-1, SIGKILL) == 0) Reap(0);
       Reap(0);
       static_cast<void>(control_.Send({{"event", "quiet"}}));
-    } else if (name == "exec" || name == "task") {
-      Launch(request, name == "exec");
+    } else if (name == "exec" || name == "companion") {
+      Launch(request, true, name == "exec" ? current_ : companion_);
+    } else if (name == "task") {
+      Launch(request, false, current_);
     }
   }
 
-  void Launch(const json::object& request, bool exec) {
+  void Launch(const json::object& request, bool exec, pid_t& launched) {
     pid_t child = ::fork();
     if (child < 0) {
       static_cast<void>(control_.Send({{"event", "failed"}, {"message", FromErrno(errno, "cannot fork").message}}));
     } else if (child > 0) {
-      current_ = child;
+      launched = child;
     } else {
       exec ? Exec(request) : RunTask(request);
     }
@@ -243,7 +250,8 @@ class Init {
 
   const InitPlan& plan_;
   ControlChannel control_;
-  pid_t current_ = 0;  // the program or task that runs, leader of its session
+  pid_t current_ = 0;    // the program or task that runs, leader of its session
+  pid_t companion_ = 0;  // what runs beside it until "kill_all"; gets no other signal
 };
 
 }  // namespace

@@ -1,0 +1,92 @@
+#include "agent/tensorflow_cluster.h"
+
+namespace sagebrush::agent {
+namespace {
+
+using Dict = PythonValue::Dict;
+using List = PythonValue::List;
+
+constexpr char kLayoutParameter[] = "sagemaker_parameter_server_layout";
+
+constexpr char kServer[] = R"(import json, os
+import tensorflow as tf
+config = json.loads(os.environ["TF_CONFIG"])
+tf.distribute.Server(tf.train.ClusterSpec(config["cluster"]), job_name="ps", task_index=config["task"]["index"],
+                     config=tf.compat.v1.ConfigProto(device_count={"GPU": 0})).join()
+)";
+
+// "algo-<first + 1>:<port>" and on.
+List Addresses(int first, int end, int port) {
+  List addresses;
+  for (int rank = first; rank < end; ++rank) {
+    addresses.emplace_back("algo-" + std::to_string(rank + 1) + ":" + std::to_string(port));
+  }
+  return addresses;
+}
+
+std::string FirstRole(ClusterLayout layout) { return layout == ClusterLayout::kCoordinated ? "chief" : "master"; }
+
+Dict Cluster(const driver::InstanceSpec& spec, ClusterLayout layout) {
+  if (layout == ClusterLayout::kMirroredWorkers) return {{"worker", Addresses(0, spec.count, 8890)}};
+  return {{FirstRole(layout), Addresses(0, 1, 2222)},
+          {"ps", Addresses(0, spec.count, 2223)},
+          {"worker", Addresses(1, spec.count, 2222)}};
+}
+
+std::string Config(const driver::InstanceSpec& spec, ClusterLayout layout, const std::string& role, int index) {
+  return PythonValue(Dict{{"cluster", Cluster(spec, layout)},
+                          {"environment", "cloud"},
+                          {"task", Dict{{"index", index}, {"type", role}}}})
+      .Dumps();
+}
+
+}  // namespace
+
+Result<ClusterLayout> LayoutOf(const driver::InstanceSpec& spec, const Hyperparameters& hyperparameters) {
+  bool mirrored = hyperparameters.Enabled("sagemaker_multi_worker_mirrored_strategy_enabled");
+  bool servers = hyperparameters.Enabled("sagemaker_parameter_server_enabled");
+  std::string name = hyperparameters.Toolkit(kLayoutParameter);
+  if (!name.empty() && name != "master" && name != "chief") {
+    return Fail(InvalidArgument(
+        std::string("The hyperparameter ") + kLayoutParameter +
+        " is \"master\" (the hosted layout) or \"chief\" (for ParameterServerStrategy), not \"" + name + "\"."));
+  }
+  if (mirrored && servers) {
+    return Fail(InvalidArgument(
+        "The job asks for parameter servers and for multi-worker mirroring; enable one of them in `distribution`."));
+  }
+  if (mirrored) return ClusterLayout::kMirroredWorkers;
+  if (!servers || spec.count < 2) return ClusterLayout::kNone;
+  return name == "chief" ? ClusterLayout::kCoordinated : ClusterLayout::kParameterServers;
+}
+
+bool HasParameterServers(ClusterLayout layout) {
+  return layout == ClusterLayout::kParameterServers || layout == ClusterLayout::kCoordinated;
+}
+
+std::string TensorFlowConfig(const driver::InstanceSpec& spec, ClusterLayout layout) {
+  if (layout == ClusterLayout::kNone) return "";
+  if (layout == ClusterLayout::kMirroredWorkers) return Config(spec, layout, "worker", spec.rank);
+  if (spec.rank == 0) return Config(spec, layout, FirstRole(layout), 0);
+  return Config(spec, layout, "worker", spec.rank - 1);
+}
+
+std::vector<std::string> ParameterServerCommand(const driver::InstanceSpec& spec) {
+  return {PythonOf(spec), "-c", kServer};
+}
+
+std::vector<std::string> ParameterServerVariables(const driver::InstanceSpec& spec, ClusterLayout layout,
+                                                  const std::vector<std::string>& of_program) {
+  std::vector<std::string> variables;
+  for (const std::string& variable : of_program) {
+    // A user's json.py is not for the server.
+    bool dropped = variable.starts_with("TF_CONFIG=") || variable.starts_with("PYTHONPATH=") ||
+                   variable.starts_with("CUDA_VISIBLE_DEVICES=");
+    if (!dropped) variables.push_back(variable);
+  }
+  variables.push_back("TF_CONFIG=" + Config(spec, layout, "ps", spec.rank));
+  variables.emplace_back("CUDA_VISIBLE_DEVICES=-1");
+  return variables;
+}
+
+}  // namespace sagebrush::agent

@@ -1,0 +1,259 @@
+"""Distributed training through the unmodified SDK's `distribution`, with TensorFlow training on several instances."""
+
+import json
+import logging
+import re
+
+import pytest
+
+IMAGE_FOR_PLAIN_PYTHON = "sagebrush/python:3.11"
+TRAINING_DEADLINE = 400
+
+
+@pytest.fixture
+def start(sdk_environment, tmp_path):
+    """start(script, **estimator options): submits train.py with the SDK and gives the job's name."""
+    import sagemaker
+    from sagemaker import tensorflow
+
+    logging.getLogger("sagemaker").setLevel(logging.WARNING)
+    session = sagemaker.Session()
+
+    def submit(script, **options):
+        (tmp_path / "train.py").write_text(script)
+        settings = {"framework_version": "2.19", "py_version": "py312", "instance_type": "ml.m5.large",
+                    "base_job_name": "dist"} | options
+        made = tensorflow.TensorFlow(entry_point="train.py", source_dir=str(tmp_path), role="SageMakerRole",
+                                     sagemaker_session=session, **settings)
+        made.fit(wait=False)
+        sdk_environment.names.append(made.latest_training_job.name)
+        return made.latest_training_job.name
+
+    return submit
+
+
+def assert_completed(jobs, name, hosts):
+    description = jobs.wait(name, TRAINING_DEADLINE)
+    output = {rank: jobs.lines(name, rank)[-30:] for rank in range(1, hosts + 1)}
+    assert description["TrainingJobStatus"] == "Completed", (description.get("FailureReason"), output)
+
+
+def said(jobs, name, rank, word):
+    """The JSON value after `word` in the one line of that host that begins with it."""
+    found = [line for line in jobs.lines(name, rank) if line.startswith(word + " ")]
+    assert len(found) == 1, (rank, found, jobs.lines(name, rank)[-30:])
+    return json.loads(found[0].split(" ", 1)[1])
+
+
+MIRRORED = """\
+import json, os
+print("config", os.environ["TF_CONFIG"], flush=True)
+import numpy as np
+import tensorflow as tf
+
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+replicas = strategy.num_replicas_in_sync
+random = np.random.default_rng(0)
+x = random.normal(size=(512, 32)).astype("float32")
+y = (x @ random.normal(size=(32, 4))).argmax(1)
+data = strategy.experimental_distribute_dataset(
+    tf.data.Dataset.from_tensor_slices((x, y)).repeat().batch(32 * replicas))
+with strategy.scope():
+    model = tf.keras.Sequential([tf.keras.Input((32,)), tf.keras.layers.Dense(16, "relu"), tf.keras.layers.Dense(4)])
+    optimizer = tf.keras.optimizers.SGD(0.1)
+    optimizer.build(model.trainable_variables)
+
+@tf.function
+def step(x, y):
+    def replica(x, y):
+        with tf.GradientTape() as tape:
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, model(x, training=True))
+            loss = tf.reduce_sum(losses) / (32 * replicas)
+        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+        return loss
+    return strategy.reduce("SUM", strategy.run(replica, args=(x, y)), axis=None)
+
+iterator = iter(data)
+losses = [float(step(*next(iterator))) for _ in range(40)]
+print("result", json.dumps({"replicas": replicas, "first": losses[0], "last": losses[-1],
+                            "weights": [variable.numpy().tolist() for variable in model.trainable_variables]}))
+"""
+
+
+@pytest.mark.slow
+def test_mirrored_workers_train_one_model_on_two_instances(start, sdk_environment):
+    name = start(MIRRORED, instance_count=2, distribution={"multi_worker_mirrored_strategy": {"enabled": True}})
+    assert_completed(sdk_environment, name, 2)
+    for rank in (1, 2):
+        assert said(sdk_environment, name, rank, "config") == {
+            "cluster": {"worker": ["algo-1:8890", "algo-2:8890"]}, "environment": "cloud",
+            "task": {"index": rank - 1, "type": "worker"}}
+    first, second = (said(sdk_environment, name, rank, "result") for rank in (1, 2))
+    assert first["replicas"] == 2
+    assert first["last"] < 0.8 * first["first"]
+    assert first["weights"] == second["weights"]
+
+
+COORDINATED = """\
+import json, os
+print("config", os.environ["TF_CONFIG"], flush=True)
+import numpy as np
+import tensorflow as tf
+
+cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+if cluster.task_type == "worker":
+    server = tf.distribute.Server(cluster.cluster_spec(), job_name="worker", task_index=cluster.task_id)
+    print("serving", flush=True)
+    server.join()
+
+strategy = tf.distribute.ParameterServerStrategy(cluster)
+coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
+with strategy.scope():
+    weights = tf.Variable(tf.zeros((32, 4)))
+    biases = tf.Variable(tf.zeros((4,)))
+    steps = tf.Variable(0, dtype=tf.int64)
+
+def data():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(512, 32)).astype("float32")
+    y = (x @ random.normal(size=(32, 4))).argmax(1)
+    return tf.data.Dataset.from_tensor_slices((x, y)).repeat().batch(32)
+
+@tf.function
+def step(iterator):
+    def replica(x, y):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, x @ weights + biases))
+        gradients = tape.gradient(loss, [weights, biases])
+        weights.assign_sub(0.1 * gradients[0])
+        biases.assign_sub(0.1 * gradients[1])
+        steps.assign_add(1)
+        return loss
+    return strategy.run(replica, args=next(iterator))
+
+iterator = iter(coordinator.create_per_worker_dataset(data))
+losses = [coordinator.schedule(step, args=(iterator,)) for _ in range(60)]
+coordinator.join()
+devices = sorted({variable.device for variable in (weights, biases, steps)})
+print("result", json.dumps({"steps": int(steps.numpy()), "first": float(losses[0].fetch()),
+                            "last": float(losses[-1].fetch()), "devices": devices}), flush=True)
+with open("/opt/ml/model/weights.json", "w") as file:
+    json.dump(weights.numpy().tolist(), file)
+"""
+
+
+@pytest.mark.slow
+def test_a_parameter_server_strategy_trains_on_three_instances_and_ends_with_the_chief(start, sdk_environment):
+    name = start(COORDINATED, instance_count=3, distribution={"parameter_server": {"enabled": True}},
+                 hyperparameters={"sagemaker_parameter_server_layout": "chief"})
+    assert_completed(sdk_environment, name, 3)
+    cluster = {"chief": ["algo-1:2222"], "ps": ["algo-1:2223", "algo-2:2223", "algo-3:2223"],
+               "worker": ["algo-2:2222", "algo-3:2222"]}
+    for rank, task in ((1, ("chief", 0)), (2, ("worker", 0)), (3, ("worker", 1))):
+        assert said(sdk_environment, name, rank, "config") == {
+            "cluster": cluster, "environment": "cloud", "task": {"type": task[0], "index": task[1]}}
+    result = said(sdk_environment, name, 1, "result")
+    assert result["steps"] == 60
+    assert result["last"] < 0.8 * result["first"]
+    assert [re.search(r"/job:ps/replica:0/task:(\d)", device)[1] for device in result["devices"]] == ["0", "1", "2"]
+    assert all("serving" in sdk_environment.lines(name, rank) for rank in (2, 3))
+    assert "weights.json" in sdk_environment.model_files(sdk_environment.describe(name))
+
+
+# Every host writes a variable of its own on each parameter server and reads the others': what the hosted layout's
+# programs, tf.estimator's included, do through their sessions.
+HOSTED = """\
+import json, os, time
+print("config", os.environ["TF_CONFIG"], flush=True)
+import tensorflow as tf
+tf.compat.v1.disable_eager_execution()
+v1 = tf.compat.v1
+
+config = json.loads(os.environ["TF_CONFIG"])
+task, servers = config["task"], len(config["cluster"]["ps"])
+member = 0 if task["type"] == "master" else task["index"] + 1
+server = tf.distribute.Server(tf.train.ClusterSpec(config["cluster"]), job_name=task["type"], task_index=task["index"])
+with tf.Graph().as_default():
+    counts = []
+    for index in range(servers):
+        with tf.device(f"/job:ps/task:{index}"):
+            counts.append(v1.get_variable(f"count{index}", shape=(), initializer=v1.zeros_initializer(), use_resource=True))
+    add = v1.group([count.assign_add(1.0) for count in counts])
+    initialize, ready = v1.global_variables_initializer(), v1.report_uninitialized_variables()
+    filters = [f"/job:{task['type']}/task:{task['index']}", "/job:ps"]
+    with v1.Session(server.target, config=v1.ConfigProto(device_filters=filters)) as session:
+        if member == 0:
+            session.run(initialize)
+        while len(session.run(ready)):
+            time.sleep(0.05)
+        for _ in range(10):
+            session.run(add)
+        if member == 0:
+            while min(session.run(counts)) < 10 * servers:
+                time.sleep(0.05)
+            print("result", json.dumps([float(value) for value in session.run(counts)]), flush=True)
+print("left", member, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_the_hosted_layout_trains_through_a_parameter_server_on_every_host(start, sdk_environment):
+    name = start(HOSTED, instance_count=2, distribution={"parameter_server": {"enabled": True}})
+    assert_completed(sdk_environment, name, 2)
+    cluster = {"master": ["algo-1:2222"], "ps": ["algo-1:2223", "algo-2:2223"], "worker": ["algo-2:2222"]}
+    for rank, role in ((1, "master"), (2, "worker")):
+        assert said(sdk_environment, name, rank, "config") == {
+            "cluster": cluster, "environment": "cloud", "task": {"type": role, "index": 0}}
+    assert said(sdk_environment, name, 1, "result") == [20.0, 20.0]
+    assert "left 1" in sdk_environment.lines(name, 2)
+
+
+def test_one_instance_has_no_parameter_servers(start, sdk_environment):
+    name = start("import os\nprint('config' if 'TF_CONFIG' in os.environ else 'alone')\n", instance_count=1,
+                 distribution={"parameter_server": {"enabled": True}})
+    assert_completed(sdk_environment, name, 1)
+    assert "alone" in sdk_environment.lines(name)
+
+
+def test_a_parameter_server_that_cannot_run_fails_the_job_with_its_last_words(start, sdk_environment):
+    name = start("import signal\nsignal.pause()\n", instance_count=2, image_uri=IMAGE_FOR_PLAIN_PYTHON,
+                 framework_version=None, py_version=None, distribution={"parameter_server": {"enabled": True}})
+    description = sdk_environment.wait(name, TRAINING_DEADLINE)
+    assert description["TrainingJobStatus"] == "Failed"
+    assert re.match(r"AlgorithmError: instance algo-[12] failed: ParameterServerError:", description["FailureReason"])
+    assert "No module named 'tensorflow'" in description["FailureReason"]
+
+
+def test_a_layout_of_an_unknown_name_is_refused(start, sdk_environment):
+    name = start("print('never')\n", instance_count=2, distribution={"parameter_server": {"enabled": True}},
+                 hyperparameters={"sagemaker_parameter_server_layout": "boss"})
+    description = sdk_environment.wait(name, TRAINING_DEADLINE)
+    assert description["TrainingJobStatus"] == "Failed"
+    assert "sagemaker_parameter_server_layout" in description["FailureReason"]
+    assert "never" not in sdk_environment.lines(name, 1)
+
+
+def test_one_failing_host_ends_the_others_at_once_and_is_named(start, sdk_environment):
+    script = """\
+import os, signal, socket, time
+def reached(host):
+    try:
+        socket.create_connection((host, 5000), timeout=5).close()
+        return True
+    except OSError:
+        return False
+if os.environ["SM_CURRENT_HOST"] == "algo-2":
+    for host in ("algo-1", "algo-3"):
+        while not reached(host):
+            time.sleep(0.02)
+    raise ValueError("the second host has had enough")
+listener = socket.create_server(("", 5000))
+signal.pause()
+"""
+    name = start(script, instance_count=3, image_uri=IMAGE_FOR_PLAIN_PYTHON, framework_version=None, py_version=None)
+    description = sdk_environment.wait(name, 60)
+    assert description["TrainingJobStatus"] == "Failed"
+    assert description["FailureReason"].startswith("AlgorithmError: instance algo-2 failed: ")
+    assert "ValueError: the second host has had enough" in description["FailureReason"]
+    for rank in (1, 3):
+        assert any("stopping because of another instance failed" in line for line in sdk_environment.lines(name, rank))
