@@ -11,6 +11,7 @@ import time
 
 from harness import Report, Row, warm_engine
 from start_latency import SCRIPT, first_line_time
+from support.waiting import wait_until
 
 NAME = "gang-start"
 TARGET_SECONDS = 0.4
@@ -20,6 +21,9 @@ SIZES = (2, 4, 16)
 
 def one_gang(jobs, size):
     """Seconds after the call: when each host's first line was printed, in order."""
+    # A job gives its room to the next one only when its instances are removed.
+    instances = jobs.engine.data_dir / "instances"
+    wait_until(lambda: not any(instances.iterdir()), 60, "the removal of the former job's instances")
     name = jobs.new_name("gang")
     request = jobs.request(name, SCRIPT, instances=size, instance_type="ml.t3.medium",
                            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"})

@@ -39,7 +39,9 @@ class Instance {
   Result<boost::json::object> Task(const std::string& name);
   Result<void> StartParameterServer();
   Result<int> LeaveCluster(int wait_status);
-  bool FirstHostEnded() const;
+  bool HostEnded(int rank) const;
+  bool OtherHostsEnded() const;
+  int64_t LeaveMs() const;
   Result<int> Execute(const std::vector<std::string>& argv, const std::string& directory);
   Result<int> RunToItsEnd(const std::vector<std::string>& argv, const std::string& directory);
   Result<void> KillTheRest();
