@@ -7,6 +7,8 @@ import re
 import pytest
 
 IMAGE_FOR_PLAIN_PYTHON = "sagebrush/python:3.11"
+# The last TensorFlow that has tf.estimator.
+IMAGE_WITH_ESTIMATORS = "763104351884.dkr.ecr.us-west-2.amazonaws.com/tensorflow-training:2.15.1-cpu-py310"
 TRAINING_DEADLINE = 400
 
 
@@ -206,6 +208,57 @@ def test_the_hosted_layout_trains_through_a_parameter_server_on_every_host(start
             "cluster": cluster, "environment": "cloud", "task": {"type": role, "index": 0}}
     assert said(sdk_environment, name, 1, "result") == [20.0, 20.0]
     assert "left 1" in sdk_environment.lines(name, 2)
+
+
+# A sharded checkpoint, the estimators' default, is written by every parameter server into a directory that the hosts
+# have to share. One that is not sharded is written by the master alone.
+ESTIMATOR = """\
+import json, os
+import numpy as np
+import tensorflow as tf
+
+def batches():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(512, 32)).astype("float32")
+    y = (x @ random.normal(size=(32, 4))).argmax(1)
+    return tf.data.Dataset.from_tensor_slices(({"x": x}, y)).repeat().batch(32)
+
+v1 = tf.compat.v1
+
+def model(features, labels, mode):
+    with v1.variable_scope("linear"):
+        weights = v1.get_variable("weights", (32, 4), initializer=v1.zeros_initializer())
+        biases = v1.get_variable("biases", (4,), initializer=v1.zeros_initializer())
+    loss = v1.losses.sparse_softmax_cross_entropy(labels, tf.matmul(features["x"], weights) + biases)
+    train = v1.train.GradientDescentOptimizer(0.1).minimize(loss, v1.train.get_or_create_global_step())
+    print("devices", json.dumps([weights.device, biases.device]), flush=True)
+    scaffold = v1.train.Scaffold(saver=v1.train.Saver(sharded=False, defer_build=True))
+    return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=train, scaffold=scaffold)
+
+estimator = tf.estimator.Estimator(model, model_dir="/opt/ml/model/estimator")
+tf.estimator.train_and_evaluate(estimator, tf.estimator.TrainSpec(batches, max_steps=100),
+                                tf.estimator.EvalSpec(batches, steps=5, start_delay_secs=1, throttle_secs=1))
+task = json.loads(os.environ["TF_CONFIG"])["task"]["type"]
+if task == "master":
+    steps = tf.train.load_checkpoint("/opt/ml/model/estimator").get_tensor("global_step")
+    print("result", json.dumps({"version": tf.__version__, "steps": int(steps)}), flush=True)
+print("left", task, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_an_estimator_of_tensorflow_2_15_trains_through_parameter_servers(start, sdk_environment):
+    name = start(ESTIMATOR, instance_count=2, image_uri=IMAGE_WITH_ESTIMATORS, framework_version=None,
+                 py_version=None, distribution={"parameter_server": {"enabled": True}})
+    assert_completed(sdk_environment, name, 2)
+    result = said(sdk_environment, name, 1, "result")
+    assert result["version"] == "2.15.1"
+    assert result["steps"] >= 100
+    assert "left worker" in sdk_environment.lines(name, 2)
+    for rank in (1, 2):
+        devices = [line for line in sdk_environment.lines(name, rank) if line.startswith("devices ")]
+        assert "/job:ps/task:0" in devices[0] and "/job:ps/task:1" in devices[0], devices
+    assert "estimator/checkpoint" in sdk_environment.model_files(sdk_environment.describe(name))
 
 
 def test_one_instance_has_no_parameter_servers(start, sdk_environment):
