@@ -364,7 +364,31 @@ TEST(TrainingJobReconciler, AFailedInstanceStopsItsPeers) {
   ASSERT_TRUE(ControlPlane::Eventually([&] { return plane.machine_->stop_calls(peer) >= 1; }));
   plane.machine_->AdvanceTo(peer, Phase::kEnded);
   ASSERT_TRUE(plane.AwaitStatus("job", "Failed"));
-  EXPECT_EQ(plane.Describe("job").FailureReason, "AlgorithmError: OSError: disk");
+  EXPECT_EQ(plane.Describe("job").FailureReason, "AlgorithmError: instance algo-2 failed: OSError: disk");
+}
+
+TEST(TrainingJobReconciler, AFailedProgramStopsItsPeersBeforeItsArchivesAreMade) {
+  ControlPlane plane;
+  sm::CreateTrainingJobRequest request = TestRequest("job");
+  request.ResourceConfig->InstanceCount = 2;
+  plane.machine_->SetScripts([](const driver::InstanceSpec& spec) {
+    FakeScript script;
+    script.ends_on_stop = spec.rank == 0;
+    script.exit_code = spec.rank;
+    script.failure_reason = "OSError: disk";
+    return script;
+  });
+  plane.Create(request);
+  InstanceId peer = InstanceIdOf(JobName("job"), 1, 0), failing = InstanceIdOf(JobName("job"), 1, 1);
+  ASSERT_TRUE(plane.AwaitStarted(peer));
+  ASSERT_TRUE(plane.AwaitStarted(failing));
+  plane.machine_->AdvanceTo(peer, Phase::kTraining);
+  plane.machine_->AdvanceTo(failing, Phase::kUploading);
+  ASSERT_TRUE(ControlPlane::Eventually([&] { return plane.machine_->stop_calls(peer) >= 1; }));
+  plane.machine_->AdvanceTo(peer, Phase::kEnded);
+  plane.machine_->AdvanceTo(failing, Phase::kEnded);
+  ASSERT_TRUE(plane.AwaitStatus("job", "Failed"));
+  EXPECT_EQ(plane.Describe("job").FailureReason, "AlgorithmError: instance algo-2 failed: OSError: disk");
 }
 
 }  // namespace

@@ -61,6 +61,8 @@ void FakeMachine::Step(Instance& instance) {
     case Phase::kTraining:
       status.phase = Phase::kUploading;
       status.training_ended_ms = now_ms_;
+      status.stopped = instance.stop_requested;
+      if (status.signal == 0) status.exit_code = instance.script.exit_code;
       break;
     case Phase::kUploading:
       End(instance);
@@ -77,7 +79,7 @@ void FakeMachine::End(Instance& instance) {
   bool trained = status.training_started_ms != 0;
   status.phase = Phase::kEnded;
   status.ended_ms = now_ms_;
-  status.stopped = instance.stop_requested;
+  if (status.training_ended_ms == 0) status.stopped = instance.stop_requested;  // later ones came after the program
   status.exit_code = trained && status.signal == 0 ? script.exit_code : 0;
   if (trained && status.signal == 0) status.signal = script.signal;
   status.succeeded = trained && status.exit_code == 0 && status.signal == 0;
