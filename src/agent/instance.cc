@@ -261,6 +261,7 @@ Result<void> Instance::Train() {
   if (status) {
     if (Result<void> alone = KillTheRest(); !alone) status = Fail(std::move(alone).error());
   }
+  loop_->ProgramIsOver();
   FAILPOINT("agent.program.after_end");
   if (!status) return Fail(std::move(status).error());
   if (WIFEXITED(*status)) status_.exit_code = WEXITSTATUS(*status);

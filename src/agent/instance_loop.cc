@@ -72,6 +72,7 @@ void InstanceLoop::CheckStop() {
   std::error_code error;
   if (stop_requested_ || !std::filesystem::exists(options_.files.stop(), error)) return;
   stop_requested_ = true;
+  if (program_is_over_) return;
   Result<std::string> text = io::ReadFile(options_.files.stop());
   boost::system::error_code bad;
   json::value request = text ? json::parse(*text, bad) : json::value();

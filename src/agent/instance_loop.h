@@ -37,6 +37,8 @@ class InstanceLoop {
   void EndProgramWhen(std::function<bool()> condition) { condition_ = std::move(condition); }
   // Until `condition` holds, a stop is requested, or the companion ends.
   Result<void> AwaitOrStop(std::function<bool()> condition);
+  // A stop request that comes from now on has nothing to end, and the log does not speak of one.
+  void ProgramIsOver() { program_is_over_ = true; }
   // What is in the pipe by now; for when no process can write any more.
   void Drain();
 
@@ -66,7 +68,7 @@ class InstanceLoop {
   bool stop_requested_ = false, terminated_ = false, killed_ = false, gone_ = false;
   int64_t kill_at_ms_ = 0;
   std::function<bool()> condition_;
-  bool released_ = false;
+  bool released_ = false, program_is_over_ = false;
   std::optional<int> companion_end_;
   std::optional<Error> log_failure_;
 };
