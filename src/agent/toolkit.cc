@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <set>
 
 #include "agent/tensorflow_cluster.h"
@@ -200,6 +201,16 @@ void AddTensorFlowCluster(const InstanceSpec& spec, const Hyperparameters& hyper
   if (layout && *layout != ClusterLayout::kNone) out["TF_CONFIG"] = TensorFlowConfig(spec, *layout);
 }
 
+// The directory of the s3:// plug-in holds the sitecustomize.py that registers it: Python must look there first, before
+// a sitecustomize of the user's, which it then runs. An empty variable switches the plug-in off.
+void AddTensorFlowHook(std::map<std::string, std::string>& out) {
+  auto plugin = out.find("SAGEBRUSH_TF_S3_PLUGIN");
+  if (plugin == out.end() || plugin->second.empty()) return;
+  std::string directory = std::filesystem::path(plugin->second).parent_path();
+  std::string& path = out["PYTHONPATH"];
+  path = path.empty() ? directory : directory + ":" + path;
+}
+
 // Program names as the toolkit accepts them.
 bool IsSafeProgram(const std::string& program) {
   if (program.starts_with('-') || program.starts_with('/')) return false;
@@ -290,6 +301,7 @@ std::map<std::string, std::string> ProgramEnvironment(const InstanceSpec& spec, 
     out["S3_USE_HTTPS"] = "1";
   }
   for (const auto& [name, value] : spec.variables) out[name] = value;
+  AddTensorFlowHook(out);
   return out;
 }
 

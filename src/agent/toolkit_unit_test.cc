@@ -149,6 +149,21 @@ TEST(ToolkitUnitTest, AnIsolatedJobGetsNoProxy) {
   EXPECT_FALSE(variables.contains("https_proxy"));
 }
 
+TEST(ToolkitUnitTest, PythonFindsTheTensorFlowHookFirst) {
+  driver::InstanceSpec spec = SdkJob();
+  auto path_with = [&](const std::string& plugin) {
+    spec.variables["SAGEBRUSH_TF_S3_PLUGIN"] = plugin;
+    return ProgramEnvironment(spec, Hyperparameters::Decode(spec.hyperparameters), {})["PYTHONPATH"];
+  };
+  EXPECT_EQ(path_with("/opt/sagebrush/tensorflow-s3/lib.so"), "/opt/sagebrush/tensorflow-s3:/opt/ml/code");
+  EXPECT_EQ(path_with(""), "/opt/ml/code");
+  spec.variables["PYTHONPATH"] = "/mine";
+  EXPECT_EQ(path_with("/opt/sagebrush/tensorflow-s3/lib.so"), "/opt/sagebrush/tensorflow-s3:/mine");
+  spec.entrypoint = {"python3", "x.py"};
+  spec.variables.erase("PYTHONPATH");
+  EXPECT_EQ(path_with("/opt/sagebrush/tensorflow-s3/lib.so"), "/opt/sagebrush/tensorflow-s3");
+}
+
 TEST(ToolkitUnitTest, CommandsOfEveryKind) {
   driver::InstanceSpec spec = SdkJob();
   spec.hyperparameters = {{"a b", "\"it's\""}, {"sagemaker_program", "train.py"}};

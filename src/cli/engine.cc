@@ -60,6 +60,15 @@ objstore::BlobOwner InstanceOwner() {
   return {::geteuid(), ::getegid()};
 }
 
+// The s3:// plug-in's directory. Jobs run without it too, but TensorFlow in them then knows no s3:// paths.
+fs::path FindTensorFlowS3() {
+  fs::path directory = BesideThisProgram("tensorflow-s3");
+  std::error_code error;
+  if (fs::is_regular_file(directory / "libsagebrush_tf_s3.so", error)) return directory;
+  Log(LogLevel::kWarning, "tensorflow_s3_missing", {{"directory", directory.string()}});
+  return {};
+}
+
 }  // namespace
 
 // In order of construction; destroyed in reverse.
@@ -138,6 +147,7 @@ Result<void> Engine::Parts::OpenControl() {
                                           : 4.0 * std::max(1u, std::thread::hardware_concurrency());
   reconciler_options.engine_socket = options.data_dir / "engine.sock";
   reconciler_options.ca_bundle = options.data_dir / "ca" / "bundle.pem";
+  reconciler_options.tensorflow_s3 = FindTensorFlowS3();
   reconciler_options.owner = owner;
   reconciler_options.epoch = database->epoch();
   reconciler_options.arn_of = [this](const std::string& job) { return frontend->ArnOf(job); };

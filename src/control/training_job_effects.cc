@@ -43,6 +43,10 @@ Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobNam
     spec.environment.read_only.push_back(options_.ca_bundle);
     spec.variables["AWS_CA_BUNDLE"] = spec.variables["REQUESTS_CA_BUNDLE"] = options_.ca_bundle.string();
   }
+  if (!options_.tensorflow_s3.empty()) {
+    spec.environment.read_only.push_back(options_.tensorflow_s3);
+    spec.variables["SAGEBRUSH_TF_S3_PLUGIN"] = (options_.tensorflow_s3 / "libsagebrush_tf_s3.so").string();
+  }
   for (const auto& [name, value] : record.request.Environment) spec.variables[name] = value;
   TRYV(StageInputs(objects_, record.request, driver_.StagingDirectory(spec.id), options_.owner, spec));
   return spec;
