@@ -1,0 +1,126 @@
+"""s3:// paths inside TensorFlow: in a job, where nobody registers anything, and with the library loaded by hand."""
+
+import logging
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from support.engine import REPOSITORY, build_directory
+from support.jobs import split_uri
+
+SUPPORT = pathlib.Path(__file__).parents[1] / "support"
+TOUR = SUPPORT / "tensorflow_s3_tour.py"
+STEPS = ("files", "directories", "pages", "large_files", "checkpoints", "saved_models", "records", "summaries")
+DEADLINE = 300
+LIBRARY = build_directory() / "tensorflow-s3/libsagebrush_tf_s3.so"
+
+
+def assert_whole_tour(printed):
+    assert [line.split()[1] for line in printed if line.startswith("passed ")] == list(STEPS), "\n".join(printed)
+    assert any(line.startswith("the tour is over") for line in printed)
+
+
+def test_the_real_sdk_trains_with_an_s3_model_dir(sdk_environment, tmp_path):
+    """The script is as for the hosted service: it forces HTTPS, and it registers nothing."""
+    import sagemaker
+    from sagemaker.tensorflow import TensorFlow
+
+    logging.getLogger("sagemaker").setLevel(logging.WARNING)
+    shutil.copy(TOUR, tmp_path / "train.py")
+    jobs = sdk_environment
+    estimator = TensorFlow(
+        entry_point="train.py", source_dir=str(tmp_path), role="SageMakerRole", instance_count=1,
+        instance_type="ml.m5.large", framework_version="2.19", py_version="py312", base_job_name="tf-s3",
+        model_dir=f"s3://{jobs.bucket}/tf-s3", sagemaker_session=sagemaker.Session())
+    estimator.fit(wait=False)
+    name = estimator.latest_training_job.name
+    jobs.names.append(name)
+    description = jobs.wait(name, DEADLINE)
+    assert description["TrainingJobStatus"] == "Completed", (description.get("FailureReason"), jobs.lines(name))
+    assert_whole_tour(jobs.lines(name))
+    bucket, prefix = split_uri(f"s3://{jobs.bucket}/tf-s3/tour/checkpoints/model/")
+    keys = {item["Key"].removeprefix(prefix) for item in jobs.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]}
+    assert keys - {""} == {"checkpoint", "ckpt-3.index", "ckpt-3.data-00000-of-00001", "ckpt-4.index",
+                           "ckpt-4.data-00000-of-00001"}
+    unfinished = jobs.s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    assert not [upload for upload in unfinished if upload["Key"].startswith("tf-s3/")]
+
+
+def test_the_library_loaded_by_hand_outside_of_jobs(jobs):
+    result = subprocess.run(
+        [sys.executable, str(TOUR), "--model_dir", f"s3://{jobs.bucket}/by-hand", "--plugin", str(LIBRARY)],
+        capture_output=True, text=True, timeout=DEADLINE, env=jobs.engine.client_environment())
+    assert result.returncode == 0, result.stderr
+    assert_whole_tour(result.stdout.splitlines())
+
+
+def test_wrong_surroundings_are_told(jobs):
+    script = (f"import tensorflow as tf\ntf.experimental.register_filesystem_plugin({str(LIBRARY)!r})\n"
+              "import os\n"
+              "def attempt():\n"
+              f"    try: print('found', tf.io.gfile.exists('s3://{jobs.bucket}'))\n"
+              "    except tf.errors.OpError as error: print(type(error).__name__, error.message)\n"
+              "attempt()\n"
+              "secret = os.environ['AWS_SECRET_ACCESS_KEY']; os.environ['AWS_SECRET_ACCESS_KEY'] = 'wrong'; attempt()\n"
+              "os.environ['AWS_SECRET_ACCESS_KEY'] = secret; attempt()\n"
+              "os.environ['AWS_ENDPOINT_URL'] = 'https://localhost:1'; attempt()\n"
+              "del os.environ['AWS_ENDPOINT_URL']; attempt()\n")
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=DEADLINE,
+                            env=jobs.engine.client_environment())
+    assert result.returncode == 0, result.stderr
+    first, wrong, right, tls, without = result.stdout.splitlines()
+    assert first == right == "found True"  # credentials are read at every request
+    assert wrong.startswith("PermissionDeniedError") or wrong.startswith("UnauthenticatedError"), wrong
+    assert tls.startswith("UnimplementedError") and "TLS" in tls
+    assert without.startswith("FailedPreconditionError") and "AWS_ENDPOINT_URL" in without
+
+
+HOOKED = """\
+import os, subprocess, sys
+assert "tensorflow" not in sys.modules, "the hook imported TensorFlow"
+assert os.environ["MARK_OF_SITECUSTOMIZE"] == "the user's ran", "a sitecustomize of the user's did not run"
+import sitecustomize
+assert sitecustomize.__file__ == "/opt/ml/code/sitecustomize.py", sitecustomize.__file__
+here = os.path.dirname(os.environ["SAGEBRUSH_TF_S3_PLUGIN"])
+assert here not in sys.path and os.path.isfile(here + "/sitecustomize.py"), sys.path
+try:
+    open(here + "/new", "w")
+except OSError:
+    pass
+else:
+    raise SystemExit("the plug-in's directory can be written")
+"""
+
+
+def test_the_hook_leaves_the_users_python_as_it_was(jobs):
+    jobs.completed(HOOKED, files={
+        "sitecustomize.py": "import os\nos.environ['MARK_OF_SITECUSTOMIZE'] = \"the user's ran\"\n"})
+
+
+def test_an_empty_variable_switches_the_file_system_off(jobs):
+    jobs.completed("import os, sys\nassert not any('tensorflow-s3' in path for path in sys.path)\n"
+                   "assert os.environ['PYTHONPATH'] == '/opt/ml/code'\n", Environment={"SAGEBRUSH_TF_S3_PLUGIN": ""})
+
+
+def test_the_library_exports_and_needs_nothing_that_could_clash():
+    symbols = subprocess.run(["nm", "-D", str(LIBRARY)], capture_output=True, text=True, check=True).stdout
+    exported = [line.split()[-1] for line in symbols.splitlines() if line.split()[-2] not in ("U", "w")]
+    assert exported == ["TF_InitPlugin"]
+    undefined = [line.split()[-1] for line in symbols.splitlines() if line.split()[-2] == "U"]
+    assert undefined and all("@GLIBC" in name for name in undefined), undefined
+
+
+def test_our_declarations_fit_the_header_of_the_installed_tensorflow():
+    tensorflow = next(pathlib.Path(entry) / "tensorflow/include" for entry in sys.path
+                      if os.path.isdir(os.path.join(entry, "tensorflow/include")))
+    compiler = shutil.which("clang++-19")
+    if compiler is None:
+        pytest.fail("clang++-19, which builds Sagebrush, is not installed")
+    command = [compiler, "-std=c++23", "-fsyntax-only", "-I", str(REPOSITORY / "src"), "-isystem", str(tensorflow),
+               str(SUPPORT / "tf_layout_check.cc")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
