@@ -32,7 +32,7 @@ class TrainingJobReconciler {
     std::string region;
     double capacity_vcpus = 8;
     std::filesystem::path engine_socket;
-    std::filesystem::path ca_bundle;  // shown to programs: trusts the engine's authority beside the public ones
+    std::filesystem::path ca_bundle;      // shown to programs: trusts the engine's authority beside the public ones
     std::filesystem::path tensorflow_s3;  // directory of the s3:// plug-in, shown to programs; "" for none
     objstore::BlobOwner owner{};
     Epoch epoch;

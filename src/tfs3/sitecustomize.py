@@ -1,8 +1,8 @@
 """Registers Sagebrush's s3:// file system with TensorFlow, once a program imports TensorFlow.
 
-Python imports this at its start because the agent puts this directory first in PYTHONPATH. It costs a fraction of a
-millisecond: nothing is imported, only a finder waits for the name "tensorflow". A sitecustomize module of the user's,
-or of the system's, further down the path runs as if this one were not there.
+Python imports this at its start because the agent puts this directory first in PYTHONPATH. It runs for a tenth of a
+millisecond, after one or two for compiling it: nothing is imported, only a finder waits for the name "tensorflow". A
+sitecustomize module of the user's, or of the system's, further down the path runs as if this one were not there.
 """
 
 import os

@@ -14,7 +14,8 @@ from support.jobs import split_uri
 
 SUPPORT = pathlib.Path(__file__).parents[1] / "support"
 TOUR = SUPPORT / "tensorflow_s3_tour.py"
-STEPS = ("files", "directories", "pages", "large_files", "checkpoints", "saved_models", "records", "summaries")
+STEPS = ("files", "directories", "pages", "large_files", "checkpoints", "saved_models", "records", "summaries",
+         "threads_and_forks")
 DEADLINE = 300
 LIBRARY = build_directory() / "tensorflow-s3/libsagebrush_tf_s3.so"
 

@@ -3,6 +3,7 @@ function gets an s3:// directory of its own. With --plugin the library is loaded
 """
 
 import argparse
+import concurrent.futures
 import os
 
 # As scripts written for the hosted service do.
@@ -195,11 +196,31 @@ def summaries(top):
     assert tags(names[0]) == ["loss", "accuracy"]
 
 
+def threads_and_forks(top):
+    def round_trip(number):
+        write(f"{top}/{number}", str(number) * 100_000)
+        return read(f"{top}/{number}") == str(number) * 100_000
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(round_trip, range(40)))
+    shared = gfile.GFile(f"{top}/9")
+    assert shared.read(10) == "9" * 10
+    children = []
+    for number in (50, 51):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if all(round_trip(number) for _ in range(20)) else 1)
+        children.append(child)
+    assert all(round_trip(52) for _ in range(20))
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert shared.read() == "9" * (100_000 - 10)
+
+
 def tags(path):
     return [value.tag for event in tf.compat.v1.train.summary_iterator(path) for value in event.summary.value]
 
 
-TOUR = (files, directories, pages, large_files, checkpoints, saved_models, records, summaries)
+TOUR = (files, directories, pages, large_files, checkpoints, saved_models, records, summaries, threads_and_forks)
 
 
 def main():
