@@ -260,7 +260,7 @@ int HandOver(const Result<std::vector<std::string>>& names, char*** entries, TfS
     return static_cast<int>(names->size());
   }
   for (size_t i = 0; list != nullptr && i < names->size(); ++i) std::free(list[i]);
-  std::free(list);
+  std::free(static_cast<void*>(list));
   g_set_status(status, kTfResourceExhausted, "There is no memory left for a listing.");
   return -1;
 }
@@ -312,8 +312,8 @@ TfFilesystemOps FilesystemTable() {
 
 extern "C" __attribute__((visibility("default"))) void TF_InitPlugin(sagebrush::tfs3::TfPluginInfo* info) {
   using namespace sagebrush::tfs3;
-  // Core refuses a plug-in that brings nothing, with an error that the caller sees.
-  *info = {0, nullptr, std::malloc, std::free};
+  // Core refuses a plug-in without the functions for memory, with an error that the caller sees.
+  *info = {};
   g_set_status = LookUpSetStatus();
   if (g_set_status == nullptr) {
     std::fprintf(stderr, "sagebrush: s3:// is not available: this TensorFlow has no TF_SetStatus\n");
@@ -331,6 +331,5 @@ extern "C" __attribute__((visibility("default"))) void TF_InitPlugin(sagebrush::
   ops.write = Handed(TfWriteOps{DeleteState<Writer>, AppendToFile, TellFile, FlushFile, SyncFile, CloseFile});
   ops.region_size = sizeof(TfRegionOps);
   ops.region = Handed(TfRegionOps{DeleteState<std::string>, RegionData, RegionLength});
-  info->ops = Handed(ops);
-  if (info->ops != nullptr) info->num_schemes = 1;
+  if (TfPluginOps* handed = Handed(ops); handed != nullptr) *info = {1, handed, std::malloc, std::free};
 }
