@@ -125,3 +125,33 @@ def test_our_declarations_fit_the_header_of_the_installed_tensorflow():
                str(SUPPORT / "tf_layout_check.cc")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
+
+
+CONTINUOUS = """\
+import sys
+import tensorflow as tf
+tf.experimental.register_filesystem_plugin(sys.argv[1])
+for number in range(400):
+    with tf.io.gfile.GFile(f"{sys.argv[2]}/{number % 7}", "w") as file:
+        file.write(f"content {number}")
+    with tf.io.gfile.GFile(f"{sys.argv[2]}/{number % 7}") as file:
+        assert file.read() == f"content {number}"
+    print(number, flush=True)
+"""
+
+
+def test_a_killed_engine_that_comes_back_goes_unnoticed(new_engine):
+    jobs = new_engine()
+    process = subprocess.Popen([sys.executable, "-c", CONTINUOUS, str(LIBRARY), f"s3://{jobs.bucket}/kept"],
+                               stdout=subprocess.PIPE, text=True, env=jobs.engine.client_environment())
+    try:
+        for _ in range(2):
+            for _ in range(40):
+                assert process.stdout.readline(), "the program ended early"
+            jobs.engine.kill()
+            jobs.engine.start()
+        assert process.stdout.read().splitlines()[-1] == "399"
+        assert process.wait(DEADLINE) == 0
+    finally:
+        process.kill()
+        process.wait()
