@@ -153,9 +153,14 @@ class Client:
         assert "started" in self.jobs.lines(name) or self.jobs.describe(name)["TrainingJobStatus"] in TERMINAL
 
     def _stop(self, name):
-        """A stop whose reply was lost may have ended the job already."""
-        if self.jobs.describe(name)["TrainingJobStatus"] == "InProgress":
+        """A stop whose reply was lost may have ended the job already, also between the client's own retries."""
+        if self.jobs.describe(name)["TrainingJobStatus"] != "InProgress":
+            return
+        try:
             self.jobs.sagemaker.stop_training_job(TrainingJobName=name)
+        except ClientError as error:
+            if "in status Stopped" not in error.response["Error"]["Message"]:
+                raise
 
     def _create(self, request):
         """A create whose reply was lost is looked for; it may have been carried out."""
