@@ -77,8 +77,14 @@ std::vector<std::string> ParameterServerCommand(const driver::InstanceSpec& spec
 
 std::vector<std::string> ParameterServerVariables(const driver::InstanceSpec& spec, ClusterLayout layout,
                                                   const std::vector<std::string>& of_program) {
+  constexpr std::string_view kPlugin = "SAGEBRUSH_TF_S3_PLUGIN=";
   std::vector<std::string> variables;
   for (const std::string& variable : of_program) {
+    // It writes its shards of checkpoints to s3:// as the program would: the plug-in's own directory stays on the path.
+    if (variable.starts_with(kPlugin) && variable.size() > kPlugin.size()) {
+      std::filesystem::path library(variable.substr(kPlugin.size()));
+      variables.push_back("PYTHONPATH=" + library.parent_path().string());
+    }
     // A user's json.py is not for the server.
     bool dropped = variable.starts_with("TF_CONFIG=") || variable.starts_with("PYTHONPATH=") ||
                    variable.starts_with("CUDA_VISIBLE_DEVICES=");
