@@ -33,7 +33,7 @@ endfunction()
 
 # Two precompiled headers: the standard library for every layer, plus Asio's coroutines where they are used.
 function(sagebrush_precompile target name)
-  if(name MATCHES "^(http|control|api|io|cli)$")
+  if(name MATCHES "^(http|control|api|io|cli|serving)$")
     target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_asio.h)
   else()
     target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_std.h)

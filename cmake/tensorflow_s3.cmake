@@ -1,8 +1,6 @@
 # The s3:// file system for TensorFlow: tensorflow-s3/libsagebrush_tf_s3.so beside the programs, with the
 # sitecustomize.py that registers it. It is loaded into other people's Python processes, so it brings everything it
 # needs with it, hidden: position-independent copies of the few sources it uses, and static OpenSSL, zlib and libstdc++.
-find_library(OPENSSL_CRYPTO_STATIC libcrypto.a REQUIRED)
-find_library(ZLIB_STATIC libz.a REQUIRED)
 file(GLOB tfs3_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/tfs3/*.cc)
 list(FILTER tfs3_sources EXCLUDE REGEX "_test\\.cc$")
 foreach(source base/check base/clock base/error base/hash base/log base/random base/text io/file wire/canonical

@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
-# Makes the private Python environment .sagebrush/python (a venv with uv and tools/requirements.txt) and prints its
-# path. A second run only compares a stamp. Needs python3 3.11 or 3.12 (SAGEBRUSH_PYTHON names another interpreter).
+# Makes a private Python environment and prints its path: .sagebrush/python (the SDKs, uv; tools/requirements.txt) or,
+# for `tools/python_env.sh serving`, .sagebrush/serving (tools/requirements-serving.txt). A second run only compares a
+# stamp. Needs python3 3.11 or 3.12 (SAGEBRUSH_PYTHON names another interpreter).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 home="$root/.sagebrush"
-venv="$home/python"
-requirements="$root/tools/requirements.txt"
+case "${1:-}" in
+  '') venv="$home/python" requirements="$root/tools/requirements.txt" overrides=() ;;
+  serving)
+    venv="$home/serving" requirements="$root/tools/requirements-serving.txt"
+    overrides=(--overrides "$root/tools/overrides-serving.txt")
+    ;;
+  *) echo "usage: tools/python_env.sh [serving]" >&2; exit 2 ;;
+esac
 python=${SAGEBRUSH_PYTHON:-python3}
 
 if ! version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null); then
@@ -23,7 +30,7 @@ case "$version" in
 esac
 
 # The path is part of the stamp, for a venv that was moved with its checkout does not work.
-wanted="$(sha256sum <"$requirements" | cut -d' ' -f1) $version $venv"
+wanted="$(cat "$requirements" "${overrides[@]:1}" | sha256sum | cut -d' ' -f1) $version $venv"
 ready() { [[ -x $venv/bin/python && $(cat "$venv/.stamp" 2>/dev/null) == "$wanted" ]]; }
 if ready; then
   echo "$venv"
@@ -31,7 +38,7 @@ if ready; then
 fi
 
 mkdir -p "$home"
-exec 9>"$home/python.lock"
+exec 9>"$venv.lock"
 flock 9
 if ready; then  # another run has just made it
   echo "$venv"
@@ -48,7 +55,7 @@ if [[ -n ${SSL_CERT_FILE:-} ]]; then
   certificates=(--cert "$SSL_CERT_FILE")
 fi
 
-log="$home/python.log"
+log="$venv.log"
 : >"$log"
 run() {
   if ! "$@" >>"$log" 2>&1 </dev/null; then
@@ -59,12 +66,12 @@ run() {
   fi
 }
 
-echo "Making the Python environment (the SageMaker SDK, TensorFlow; some minutes at the first time)…" >&2
+echo "Making the Python environment (${venv##*/}: TensorFlow and its clients; some minutes at the first time)…" >&2
 rm -rf "$venv"
 run "$python" -m venv "$venv" || exit 1
-uv=$(grep -E '^uv==' "$requirements")
+uv=$(grep -E '^uv==' "$root/tools/requirements.txt")
 run "$venv/bin/python" -m pip install -q --disable-pip-version-check "${certificates[@]}" "$uv" || exit 1
-run env -u VIRTUAL_ENV "$venv/bin/uv" pip install -q --python "$venv/bin/python" -r "$requirements" || exit 1
+run env -u VIRTUAL_ENV "$venv/bin/uv" pip install -q --python "$venv/bin/python" "${overrides[@]}" -r "$requirements" || exit 1
 echo "$wanted" >"$venv/.stamp"
 rm -f "$log"
 echo "$venv"

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "serving/core/model_service.h"
+
+namespace sagebrush::serving {
+
+enum class RestMethod { kPredict, kClassify, kRegress };
+
+// How the outputs of a predict call are printed.
+enum class OutputForm {
+  kRow,     // {"predictions": […]}: for a request by rows ("instances")
+  kColumn,  // {"outputs": …}: for a request by columns ("inputs")
+};
+
+struct DecodedPredict {
+  std::string signature_name;
+  Tensors inputs;  // one for each input of the signature, in the order of the map
+  OutputForm form = OutputForm::kRow;
+};
+
+// A body, once its model is known, as tensors.
+using PredictDecoder = std::move_only_function<Result<DecodedPredict>(const Servable&)>;
+
+struct RestCall {
+  ModelSpec spec;
+  RestMethod method = RestMethod::kPredict;
+  std::string body;        // TensorFlow Serving's JSON for the method
+  PredictDecoder decoder;  // for kPredict, when set: reads a body of another form, which it has captured
+  RequestContext context;
+};
+
+struct RestReply {
+  int status = 200;
+  std::string body;  // application/json in TensorFlow Serving's formatting, {"error": …} where status is no 200
+};
+
+// A whole predict, classify or regress call: finds the model, decodes, runs, encodes. Returns at once: all the work is
+// done on the executor, whose thread calls `done` exactly once. A full queue gives 503.
+void RunRestInference(ModelService& service, RestCall call, std::move_only_function<void(RestReply)> done);
+
+// {"error": "…"} as TensorFlow Serving formats it, with the status of the error.
+RestReply ErrorReply(const Error& error);
+
+}  // namespace sagebrush::serving
