@@ -1,0 +1,126 @@
+#include "serving/core/served_version.h"
+
+#include <cstring>
+#include <numeric>
+
+#include "base/check.h"
+#include "serving/core/status.h"
+
+namespace sagebrush::serving {
+namespace {
+
+bool HasFreeRows(const TensorInfo& info) { return info.shape && !info.shape->empty() && info.shape->front() == -1; }
+
+bool IsBatchable(const Signature& signature) {
+  auto free = [](const auto& entry) { return HasFreeRows(entry.second); };
+  return !signature.inputs.empty() && std::ranges::all_of(signature.inputs, free) &&
+         std::ranges::all_of(signature.outputs, free);
+}
+
+bool SameRows(std::span<const Tensor> inputs) {
+  return std::ranges::all_of(inputs, [&](const Tensor& input) { return input.shape()[0] == inputs[0].shape()[0]; });
+}
+
+bool Fits(const Shape& wanted, const Shape& shape) {
+  return std::ranges::equal(wanted, shape, [](int64_t want, int64_t have) { return want == -1 || want == have; });
+}
+
+// One row of zeros (or an empty string); nullopt where the rank is unknown or the type no plain value.
+std::optional<Tensor> Zeros(const TensorInfo& info) {
+  if (!info.shape) return std::nullopt;
+  Shape shape = *info.shape;
+  for (int64_t& size : shape) size = size == -1 ? 1 : size;
+  std::optional<int64_t> count = ElementCount(shape);
+  if (!count) return std::nullopt;
+  if (info.type == DataType::kString) {
+    return Tensor::Strings(std::move(shape), std::vector<std::string>(static_cast<size_t>(*count)));
+  }
+  if (ElementBytes(info.type) == 0) return std::nullopt;
+  Tensor zeros = Tensor::Numeric(info.type, std::move(shape));
+  std::memset(zeros.mutable_data(), 0, zeros.byte_size());
+  return zeros;
+}
+
+std::vector<size_t> AllOutputs(const Signature& signature) {
+  std::vector<size_t> all(signature.outputs.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  return all;
+}
+
+}  // namespace
+
+Result<void> CheckInputs(const Signature& signature, std::span<const Tensor> inputs) {
+  CHECK(inputs.size() == signature.inputs.size());
+  size_t index = 0;
+  for (const auto& [alias, info] : signature.inputs) {
+    const Tensor& input = inputs[index++];
+    if (input.type() != info.type) {
+      return Fail(InvalidArgument(fmt::format("Input '{}' has the type {}; the model expects {}.", alias,
+                                              TypeName(input.type()), TypeName(info.type))));
+    }
+    if (info.shape && !Fits(*info.shape, input.shape())) {
+      return Fail(InvalidArgument(fmt::format("Input '{}' has the shape {}; the model expects {}.", alias,
+                                              ShapeText(input.shape()), ShapeText(*info.shape))));
+    }
+  }
+  return {};
+}
+
+ServedVersion::ServedVersion(std::string model_name, int64_t version, std::unique_ptr<Session> session,
+                             const BatchingParameters& batching, ServingMetrics& metrics)
+    : model_name_(std::move(model_name)), version_(version), session_(std::move(session)), metrics_(metrics) {
+  if (!batching.enabled) return;
+  for (const auto& [name, signature] : signatures()) {
+    if (!IsBatchable(signature)) continue;
+    batchers_[name] = std::make_unique<Batcher>(
+        batching, signature.outputs.size(),
+        [this, &name](std::span<const Tensor> inputs, std::span<const size_t> outputs) {
+          return RunNow(name, inputs, outputs);
+        },
+        [this](size_t rows) { metrics_.ObserveBatch(model_name_, rows); });
+  }
+}
+
+void ServedVersion::Run(InferenceRequest request, InferenceCallback done) const {
+  auto finish = [this, done = std::move(done),
+                 begin = std::chrono::steady_clock::now()](Result<Tensors> outputs) mutable {
+    metrics_.ObserveRequest(model_name_, outputs ? CanonicalCode::kOk : CodeOf(outputs.error()),
+                            std::chrono::steady_clock::now() - begin);
+    done(std::move(outputs));
+  };
+  auto signature = signatures().find(request.signature_name);
+  CHECK(signature != signatures().end());
+  Result<void> fits = CheckInputs(signature->second, request.inputs);
+  if (fits) fits = request.context.Check();
+  if (!fits) return finish(Fail(std::move(fits).error()));
+  auto batcher = batchers_.find(request.signature_name);
+  if (batcher != batchers_.end() && SameRows(request.inputs)) {
+    return batcher->second->Run(std::move(request), std::move(finish));
+  }
+  if (request.outputs.empty()) request.outputs = AllOutputs(signature->second);
+  finish(RunNow(request.signature_name, request.inputs, request.outputs));
+}
+
+Result<Tensors> ServedVersion::RunNow(const std::string& signature_name, std::span<const Tensor> inputs,
+                                      std::span<const size_t> outputs) const {
+  if (outputs.empty()) return Tensors{};
+  auto begin = std::chrono::steady_clock::now();
+  Result<Tensors> results = session_->Run(signature_name, inputs, outputs);
+  metrics_.ObserveRun(model_name_, session_->backend_name(), std::chrono::steady_clock::now() - begin);
+  return results;
+}
+
+void ServedVersion::WarmUp() const {
+  for (const auto& [name, signature] : signatures()) {
+    Tensors inputs;
+    for (const auto& [alias, info] : signature.inputs) {
+      std::optional<Tensor> zeros = Zeros(info);
+      if (zeros) inputs.push_back(*std::move(zeros));
+    }
+    std::vector<size_t> outputs = AllOutputs(signature);
+    if (inputs.size() != signature.inputs.size() || outputs.empty()) continue;
+    (void)session_->Run(name, inputs, outputs);
+  }
+}
+
+}  // namespace sagebrush::serving
