@@ -180,6 +180,7 @@ asio::awaitable<Connection::Next> Connection::Dispatch(Incoming incoming, Messag
   }
   Request& request = incoming.request;
   request.body = &body;
+  request.peer_gone = [transport = transport_] { return transport->PeerGone(); };
   int64_t began_ms = MonotonicMs();
   Response response = co_await CallHandler(request);
   bool too_much_left = body.left().value_or(0) > core_->options.drain_bytes;

@@ -60,6 +60,9 @@ struct Request {
   bool local = false;          // came over the engine's Unix socket
   std::string request_id;      // made by the server; goes out as x-amzn-RequestId
   BodyReader* body = nullptr;  // never null; owned by the server, valid while the handler runs
+  // Whether the client has closed its side, so that nobody waits for an answer. Cheap; from any thread, and also after
+  // the handler has ended.
+  std::function<bool()> peer_gone;
 
   const std::string* QueryValue(std::string_view name) const;  // nullptr when absent
   bool HasQuery(std::string_view name) const { return QueryValue(name) != nullptr; }

@@ -225,6 +225,24 @@ TEST(ServerFaultsTest, StopLetsRequestsInFlightEndAndClosesIdleConnections) {
   EXPECT_EQ(server->cancelled(), 0);
 }
 
+TEST(ServerFaultsTest, AHandlerCanTellThatItsClientHasGone) {
+  TestServer server;
+  {
+    Wire wire = server.Connect();
+    wire.Send(Get("/gate"));
+    server.AwaitAtGate(1);
+    EXPECT_FALSE(server.PeerGone());
+    wire.Send(Get("/next"));  // what waits to be read is no reason to think so
+    EXPECT_FALSE(server.PeerGone());
+  }
+  Wire wire = server.Connect();
+  wire.Send(Get("/gate"));
+  server.AwaitAtGate(2);
+  EXPECT_FALSE(server.PeerGone());
+  wire.HalfClose();
+  while (!server.PeerGone()) std::this_thread::yield();
+}
+
 TEST(ServerFaultsTest, StopCancelsWhatOutlastsItsGrace) {
   TestServer server;
   Wire at_gate = server.Connect(), in_body = server.Connect(), in_header = server.Connect();

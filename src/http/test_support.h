@@ -216,6 +216,11 @@ class TestServer {
     std::unique_lock lock(mutex_);
     EXPECT_TRUE(changed_.wait_for(lock, std::chrono::milliseconds(kPatienceMs), [&] { return at_gate_ >= count; }));
   }
+  // Of the request that came to /gate last.
+  bool PeerGone() {
+    std::lock_guard lock(mutex_);
+    return peer_gone_();
+  }
   int cancelled() const { return cancelled_; }
   int handled() const { return handled_; }
 
@@ -223,7 +228,7 @@ class TestServer {
   asio::awaitable<Response> Handle(Request& request) {
     ++handled_;
     if (request.path.starts_with("/echo")) return Echo(request);
-    if (request.path == "/gate") return Gate();
+    if (request.path == "/gate") return Gate(request);
     return Simple(request);
   }
 
@@ -235,10 +240,11 @@ class TestServer {
     co_return response;
   }
 
-  asio::awaitable<Response> Gate() {
+  asio::awaitable<Response> Gate(Request& request) {
     {
       std::lock_guard lock(mutex_);
       ++at_gate_;
+      peer_gone_ = request.peer_gone;
     }
     changed_.notify_all();
     struct Watch {
@@ -283,6 +289,7 @@ class TestServer {
   std::mutex mutex_;
   std::condition_variable changed_;
   int at_gate_ = 0;
+  std::function<bool()> peer_gone_;
   std::atomic<bool> open_ = false;
   std::atomic<int> cancelled_ = 0, handled_ = 0;
   std::jthread thread_;

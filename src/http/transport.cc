@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -211,6 +212,12 @@ asio::awaitable<void> Transport::ShutdownWrite(Millis deadline) {
   }
   boost::system::error_code ignored;
   socket_.shutdown(Socket::shutdown_send, ignored);
+}
+
+bool Transport::PeerGone() {
+  char next = 0;
+  ssize_t got = ::recv(socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 void Transport::Cancel() {

@@ -48,6 +48,8 @@ class Transport : public std::enable_shared_from_this<Transport> {
 
   // Says to the peer that no more bytes come. Under TLS this waits, within the deadline, for the peer to agree.
   asio::awaitable<void> ShutdownWrite(Millis deadline);
+  // Whether the peer has closed its side and nothing it sent is left to be read. From any thread.
+  bool PeerGone();
   // Ends the operations in progress with kCancelled.
   void Cancel();
   // Cancel, and let every later operation fail. The descriptor stays open until destruction, as the blocking pool may
