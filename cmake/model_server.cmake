@@ -1,4 +1,3 @@
-# sagebrush-model-server opens TensorFlow's library, which exports its own protobuf, gRPC, Abseil, BoringSSL and zlib.
 # So whatever of these the program itself uses is linked from archives and hidden: nothing of it may bind to TensorFlow's
 # copy, nor the other way round. (With the shared libraries the process aborts at start; -rdynamic would undo it.)
 function(sagebrush_hosts_tensorflow target)

@@ -66,6 +66,15 @@ void AddComputeFlags(CLI::App& app, ServerOptions& options, RawOptions& raw) {
   app.add_option(
       "--tensorflow", options.tensorflow_directory,
       "The folder `tensorflow` of TensorFlow's pip package (default: SAGEBRUSH_TENSORFLOW, VIRTUAL_ENV, python3)");
+  app.add_option("--backend", options.backend,
+                 "tensorflow; openvino; auto: OpenVINO for the models where it gives TensorFlow's results")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, BackendChoice>{{"tensorflow", BackendChoice::kTensorFlow},
+                                                                       {"openvino", BackendChoice::kOpenVino},
+                                                                       {"auto", BackendChoice::kAuto}}))
+      ->default_str("tensorflow");
+  app.add_option("--openvino", options.openvino_directory,
+                 "The folder openvino/libs of OpenVINO's pip package (default: SAGEBRUSH_OPENVINO, beside TensorFlow)");
   app.add_option("--tensorflow_intra_op_parallelism", options.intra_op_threads,
                  "Threads within an operation; 0: one a core")
       ->check(CLI::NonNegativeNumber)
@@ -74,7 +83,8 @@ void AddComputeFlags(CLI::App& app, ServerOptions& options, RawOptions& raw) {
                  "Threads for operations side by side; -1: each request in its own thread, 0: one a core")
       ->check(CLI::Range(-1, 1024))
       ->capture_default_str();
-  app.add_flag("--onednn", options.onednn, "Use oneDNN's kernels: better for batches, worse for single small requests");
+  app.add_option("--onednn", options.onednn,
+                 "true or false: oneDNN's kernels; default: TensorFlow decides by the processor");
   app.add_option("--rest_api_num_threads", options.io_threads, "Threads for network I/O")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();

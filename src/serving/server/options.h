@@ -12,6 +12,8 @@
 
 namespace sagebrush::serving {
 
+enum class BackendChoice { kTensorFlow, kOpenVino, kAuto };
+
 // What sagebrush-model-server is told on its command line. TensorFlow Serving's flags keep their names and meanings.
 struct ServerOptions {
   // --model NAME=DIRECTORY, --model_name with --model_base_path
@@ -31,9 +33,10 @@ struct ServerOptions {
   std::filesystem::path batching_parameters_file, monitoring_config_file;
   bool warmup = true;
 
-  std::filesystem::path tensorflow_directory;  // empty: looked for
+  BackendChoice backend = BackendChoice::kTensorFlow;
+  std::filesystem::path tensorflow_directory, openvino_directory;  // empty: looked for
   int intra_op_threads = 1, inter_op_threads = -1;
-  bool onednn = false;
+  std::optional<bool> onednn;  // nullopt: TensorFlow decides by the processor
 
   int io_threads = 1;
   int compute_threads = 0;    // decode, compute, encode; 0: two a core

@@ -57,14 +57,14 @@ Result<std::unique_ptr<Backend>> MakeTensorFlowBackend(const TensorFlowOptions& 
                          ". Name the folder of TensorFlow's pip package with --tensorflow, or install it: "
                          "pip install tensorflow-cpu"));
   }
-  // Read once by TensorFlow, while its library is loaded; what the user has set stays.
-  ::setenv("TF_ENABLE_ONEDNN_OPTS", options.onednn ? "1" : "0", 1);
+  // Read once by TensorFlow, while its library is loaded; what the user has set in the environment stays.
+  if (options.onednn) ::setenv("TF_ENABLE_ONEDNN_OPTS", *options.onednn ? "1" : "0", 1);
   ::setenv("TF_CPP_MIN_LOG_LEVEL", "1", 0);
   TRY(tensorflow::CApi api, tensorflow::OpenCApi(library.c_str()));
   Log(LogLevel::kInfo, "tensorflow_loaded",
       {{"version", api.Version()},
        {"library", library.native()},
-       {"onednn", options.onednn},
+       {"onednn", options.onednn ? (*options.onednn ? "on" : "off") : "by TensorFlow"},
        {"intra_op_threads", options.intra_op_threads},
        {"inter_op_threads", options.inter_op_threads}});
   return std::make_unique<TensorFlowBackend>(api, SessionConfig(options));

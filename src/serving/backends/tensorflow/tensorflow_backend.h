@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "serving/backends/backend.h"
@@ -17,9 +18,9 @@ struct TensorFlowOptions {
   // Threads that run operations side by side. -1: each run computes in its caller's thread, which lets concurrent runs
   // not wait for each other; 0: one a core.
   int inter_op_threads = -1;
-  // Intel's kernels: they lose with single requests of small models and win with batches. Read by TensorFlow when its
-  // library is loaded.
-  bool onednn = false;
+  // Intel's kernels: which is better depends on the processor, the model and the batch. nullopt leaves the choice to
+  // TensorFlow, which goes by the processor. Read by TensorFlow when its library is loaded.
+  std::optional<bool> onednn;
 };
 
 // Loads TensorFlow's library (some 0.3 s and 280 MB) for this process, once. kNotFound or kUnavailable where there is
