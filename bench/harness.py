@@ -64,10 +64,11 @@ class Report:
     target: float
     rows: list
     notes: list = dataclasses.field(default_factory=list)
+    at_least: bool = False  # the target is a floor, not a ceiling
 
     @property
     def met(self):
-        return self.figure <= self.target
+        return self.figure >= self.target if self.at_least else self.figure <= self.target
 
     def closing(self):
         return (f"{self.name} figure={self.figure:.3g} unit={self.unit} target={self.target:g} "

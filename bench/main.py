@@ -10,10 +10,15 @@ import sys
 import fit_overhead
 import gang_start
 import log_latency
+import serving_memory
+import serving_overhead
+import serving_swap
+import serving_throughput
 import start_latency
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start)}
+BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start, serving_overhead,
+                                                 serving_throughput, serving_swap, serving_memory)}
 
 
 def parse_arguments():
