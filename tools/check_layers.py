@@ -28,6 +28,8 @@ RULES = [
     ("catch_all", r"\bcatch\s*\(\s*\.\.\.\s*\)", "catches everything: third-party exceptions stop at our wrapper, by type"),
     ("regex", r"\bstd::(?:w?regex|regex_\w+)\b|#\s*include\s*<regex>", "uses std::regex: use wire/pattern (PCRE2)"),
     ("beast", r"#\s*include\s*<boost/beast\b", "includes Boost.Beast: HTTP lives in http/"),
+    ("protobuf", r"#\s*include\s*<(?:google/protobuf|grpc|grpcpp|tensorflow_serving)/",
+     "includes Protocol Buffers or gRPC: they stay in serving/grpc/ and serving/config/"),
     ("sqlite", r"#\s*include\s*<sqlite3\.h>", "includes sqlite3.h: databases are reached through db::Store"),
     ("sleep", r"\b(?:std::this_thread::sleep_(?:for|until)|usleep|nanosleep)\b", "sleeps: wait on a condition"),
 ]

@@ -14,7 +14,8 @@ packages=(
   libboost1.81-dev libboost-json1.81-dev libssl-dev zlib1g-dev libfmt-dev libtomlplusplus-dev libcli11-dev
   libsqlite3-dev libarchive-dev libpcre2-dev libpugixml-dev
   # the model server
-  libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libsimdjson-dev prometheus-cpp-dev
+  libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev libre2-dev libc-ares-dev
+  libsimdjson-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev librapidcheck-dev
   # running: Python environments, instances (newuidmap, ip), downloads
   python3 python3-venv uidmap iproute2 util-linux ca-certificates curl git
