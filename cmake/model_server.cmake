@@ -1,3 +1,4 @@
+# sagebrush-model-server opens TensorFlow's library, which exports its own protobuf, gRPC, Abseil, BoringSSL and zlib.
 # So whatever of these the program itself uses is linked from archives and hidden: nothing of it may bind to TensorFlow's
 # copy, nor the other way round. (With the shared libraries the process aborts at start; -rdynamic would undo it.)
 function(sagebrush_hosts_tensorflow target)
@@ -5,6 +6,9 @@ function(sagebrush_hosts_tensorflow target)
   target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL)
 endfunction()
 
+add_executable(sagebrush-model-server apps/sagebrush-model-server/main.cc)
+target_link_libraries(sagebrush-model-server PRIVATE sagebrush_serving)
+sagebrush_hosts_tensorflow(sagebrush-model-server)
 if(TARGET serving_test)
   sagebrush_hosts_tensorflow(serving_test)
 endif()

@@ -1,0 +1,204 @@
+#include "serving/server/model_server.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <csignal>
+#include <thread>
+
+#include "base/log.h"
+#include "http/server.h"
+#include "io/file.h"
+#include "io/runtime.h"
+#include "serving/backends/automatic/automatic_backend.h"
+#include "serving/backends/openvino/openvino_backend.h"
+#include "serving/backends/tensorflow/tensorflow_backend.h"
+#include "serving/config/config_files.h"
+#include "serving/grpc/grpc_server.h"
+#include "serving/lifecycle/model_manager.h"
+#include "serving/lifecycle/warmup_replay.h"
+#include "serving/rest/rest_api.h"
+
+namespace sagebrush::serving {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::chrono::seconds kDrain{10};
+constexpr int kBlockingThreads = 2;
+
+int Cores() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
+
+Result<std::filesystem::path> TensorFlowDirectory(const ServerOptions& options) {
+  if (!options.tensorflow_directory.empty()) return options.tensorflow_directory;
+  return FindTensorFlowLibrary();
+}
+
+Result<std::unique_ptr<Backend>> MakeTensorFlow(const ServerOptions& options) {
+  TRY(std::filesystem::path directory, TensorFlowDirectory(options));
+  return MakeTensorFlowBackend({.library_directory = directory,
+                                .intra_op_threads = options.intra_op_threads,
+                                .inter_op_threads = options.inter_op_threads,
+                                .onednn = options.onednn});
+}
+
+Result<std::unique_ptr<Backend>> MakeOpenVino(const ServerOptions& options) {
+  std::filesystem::path directory = options.openvino_directory;
+  if (directory.empty()) {
+    TRY(directory, FindOpenVinoLibrary(TensorFlowDirectory(options).value_or("")));
+  }
+  return MakeOpenVinoBackend({.library_directory = directory, .threads_per_run = options.intra_op_threads});
+}
+
+Result<std::unique_ptr<Backend>> MakeBackend(const ServerOptions& options) {
+  if (options.backend == BackendChoice::kTensorFlow) return MakeTensorFlow(options);
+  TRY(std::unique_ptr<Backend> openvino, MakeOpenVino(options));
+  if (options.backend == BackendChoice::kOpenVino) return openvino;
+  TRY(std::unique_ptr<Backend> tensorflow, MakeTensorFlow(options));
+  return MakeAutomaticBackend(std::move(tensorflow), std::move(openvino));
+}
+
+}  // namespace
+
+class ModelServer::Impl {
+ public:
+  explicit Impl(ServerOptions options)
+      : options_(std::move(options)),
+        runtime_(options_.io_threads, kBlockingThreads),
+        executor_(options_.compute_threads > 0 ? options_.compute_threads : 2 * Cores(), options_.queue_limit) {}
+
+  ~Impl() {
+    if (rest_server_ && !stopped_) {
+      // Never served: its coroutines have not run, and run now only to end.
+      std::jthread thread([this] { runtime_.Run(); });
+      rest_server_->StopAndWait(std::chrono::milliseconds(0));
+      runtime_.Stop();
+    }
+  }
+
+  Result<void> Start() {
+    TRYV(ReadFiles());
+    TRY(backend_, MakeBackend(options_));
+    ModelManagerOptions manager{.poll_interval = options_.file_system_poll, .batching = options_.batching};
+    if (options_.warmup) manager.replay_warmup = ReplayWarmup;
+    manager_ = std::make_unique<ModelManager>(*backend_, metrics_, executor_, std::move(manager));
+    TRYV(manager_->Reload(options_.models));
+    return Listen();
+  }
+
+  void ServeUntilSignal() {
+    asio::co_spawn(runtime_.context(), StopOnSignal(), asio::detached);
+    if (!options_.model_config_file.empty() && options_.model_config_poll.count() > 0) {
+      asio::co_spawn(runtime_.context(), FollowConfigFile(), asio::detached);
+    }
+    runtime_.Run();
+    stopped_ = true;
+  }
+
+ private:
+  Result<void> ReadFiles() {
+    if (!options_.model_config_file.empty()) {
+      TRY(options_.models, ReadModelConfigFile(options_.model_config_file));
+    }
+    if (!options_.batching_parameters_file.empty()) {
+      TRY(options_.batching, ReadBatchingParametersFile(options_.batching_parameters_file));
+    }
+    if (!options_.monitoring_config_file.empty()) {
+      TRY(monitoring_, ReadMonitoringConfigFile(options_.monitoring_config_file));
+    }
+    return {};
+  }
+
+  Result<void> Listen() {
+    std::vector<std::string> ports;
+    if (options_.rest_port) {
+      rest_ = std::make_unique<RestApi>(
+          *manager_, RestApiOptions{.timeout = options_.rest_timeout, .body_limit = options_.max_body_bytes});
+      rest_server_ = std::make_unique<http::Server>(
+          runtime_, http::ServerOptions{.tcp = {{options_.bind_address, *options_.rest_port}}},
+          [this](http::Request& request) { return Answer(request); });
+      TRYV(rest_server_->Start());
+      ports.push_back(fmt::format("\"rest\": {}", rest_server_->tcp_ports()[0]));
+    }
+    if (options_.grpc_port || !options_.grpc_socket_path.empty()) {
+      GrpcServerOptions grpc{.address = options_.bind_address, .socket_path = options_.grpc_socket_path};
+      if (options_.grpc_port) grpc.port = *options_.grpc_port;
+      TRY(grpc_server_, GrpcServer::Start(*manager_, grpc));
+      if (options_.grpc_port) ports.push_back(fmt::format("\"grpc\": {}", grpc_server_->port()));
+    }
+    std::string text = fmt::format("{{{}}}", fmt::join(ports, ", "));
+    Log(LogLevel::kInfo, "serving", {{"address", options_.bind_address}, {"ports", text}});
+    if (options_.ready_file.empty()) return {};
+    return io::WriteFileDurably(options_.ready_file, text + "\n", 0644);
+  }
+
+  asio::awaitable<http::Response> Answer(http::Request& request) {
+    if (monitoring_.prometheus_enabled && request.path == monitoring_.prometheus_path && request.method == "GET") {
+      return Metrics();
+    }
+    return rest_->Handle(request);
+  }
+
+  asio::awaitable<http::Response> Metrics() {
+    http::Response response;
+    response.headers.Add("Content-Type", "text/plain; version=0.0.4");
+    response.body = metrics_.Text();
+    co_return response;
+  }
+
+  // Reads the model configuration again whenever its time comes; a file that cannot be used changes nothing.
+  asio::awaitable<void> FollowConfigFile() {
+    asio::steady_timer timer(runtime_.context());
+    while (true) {
+      timer.expires_after(options_.model_config_poll);
+      co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+      Result<void> reloaded = co_await io::OnBlockingPool(runtime_, [this]() -> Result<void> {
+        TRY(std::vector<ModelConfig> models, ReadModelConfigFile(options_.model_config_file));
+        return manager_->Reload(std::move(models));
+      });
+      if (!reloaded) Log(LogLevel::kError, "model_config_not_followed", {{"error", reloaded.error().message}});
+    }
+  }
+
+  asio::awaitable<void> StopOnSignal() {
+    asio::signal_set signals(runtime_.context(), SIGTERM, SIGINT);
+    co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+    Log(LogLevel::kInfo, "stopping");
+    if (rest_server_) co_await rest_server_->Stop(kDrain);
+    if (grpc_server_) {
+      co_await io::OnBlockingPool(runtime_, [this] {
+        grpc_server_->Stop(kDrain);
+        return true;
+      });
+    }
+    runtime_.Stop();
+  }
+
+  // In the order in which they depend on each other: what comes later ends first.
+  ServerOptions options_;
+  MonitoringConfig monitoring_{.prometheus_enabled = true};
+  ServingMetrics metrics_;
+  std::unique_ptr<Backend> backend_;
+  io::Runtime runtime_;
+  Executor executor_;
+  std::unique_ptr<ModelManager> manager_;
+  std::unique_ptr<RestApi> rest_;
+  std::unique_ptr<http::Server> rest_server_;
+  std::unique_ptr<GrpcServer> grpc_server_;
+  bool stopped_ = false;
+};
+
+ModelServer::ModelServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ModelServer::~ModelServer() = default;
+
+Result<std::unique_ptr<ModelServer>> ModelServer::Start(ServerOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  TRYV(impl->Start());
+  return std::unique_ptr<ModelServer>(new ModelServer(std::move(impl)));
+}
+
+void ModelServer::ServeUntilSignal() { impl_->ServeUntilSignal(); }
+
+}  // namespace sagebrush::serving
