@@ -49,7 +49,8 @@ class ScriptedModelService final : public ModelService {
     return Fail(NotFound("Servable not found for request: " + wanted));
   }
   Result<std::vector<VersionStatus>> Status(const ModelSpec& spec) const override {
-    if (status_.empty()) return Fail(NotFound("Could not find any versions of model " + spec.name));
+    if (status_.empty() || !models_.contains(spec.name))
+      return Fail(NotFound("Could not find any versions of model " + spec.name));
     return status_;
   }
   Result<void> Reload(std::vector<ModelConfig> configs) override {
