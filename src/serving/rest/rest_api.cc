@@ -100,6 +100,7 @@ http::asio::awaitable<RestReply> RestApi::Infer(http::Request& request, Route ro
   if (!body) co_return RestReply{.status = RequestBodyStatus(body.error()), .body = PrintError(body.error().message)};
   RestCall call{.spec = std::move(route.spec), .method = route.method, .body = *std::move(body)};
   call.context.deadline = std::chrono::steady_clock::now() + options_.timeout;
+  call.context.abandoned = request.peer_gone;
   co_return co_await AwaitRestInference(service_, std::move(call));
 }
 

@@ -104,6 +104,7 @@ class ModelServer::Impl {
     }
     if (!options_.batching_parameters_file.empty()) {
       TRY(options_.batching, ReadBatchingParametersFile(options_.batching_parameters_file));
+      options_.batching.refuse_larger_requests = true;
     }
     if (!options_.monitoring_config_file.empty()) {
       TRY(monitoring_, ReadMonitoringConfigFile(options_.monitoring_config_file));
