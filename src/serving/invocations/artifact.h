@@ -1,7 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,17 +18,5 @@ Result<std::vector<ModelConfig>> FindModels(const std::filesystem::path& root);
 // The model that a request without a model's name means: `wanted` (empty: the first). kInvalidArgument when there is
 // no such model.
 Result<std::string> ChooseDefaultModel(const std::vector<ModelConfig>& models, const std::string& wanted);
-
-// The user's Python code beside a model: a directory `code` with inference.py in it.
-struct HandlerCode {
-  std::filesystem::path directory;                    // …/code, goes on the Python path
-  std::filesystem::path script;                       // …/code/inference.py
-  std::optional<std::filesystem::path> requirements;  // …/code/requirements.txt, to be installed; never with `library`
-  std::optional<std::filesystem::path> library;       // …/code/lib, goes on the Python path in place of requirements
-};
-
-// nullopt when `root` has no code/inference.py. Where both code/lib and requirements.txt are there, the latter are
-// ignored with a warning in the log.
-std::optional<HandlerCode> FindHandlerCode(const std::filesystem::path& root);
 
 }  // namespace sagebrush::serving

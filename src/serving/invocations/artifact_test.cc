@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "io/file.h"
+#include "serving/handlers/handler_code.h"
 
 namespace sagebrush::serving {
 namespace {

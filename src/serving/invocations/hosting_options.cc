@@ -132,10 +132,11 @@ Result<void> ReadPythonService(const Reader& reader, HostingOptions& options) {
   return {};
 }
 
-Result<void> ReadNginx(const Reader& reader) {
+Result<void> ReadNginx(const Reader& reader, HostingOptions& options) {
   TRYV(reader.OneOf("SAGEMAKER_TFS_NGINX_LOGLEVEL",
                     {"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}));
-  TRYV(reader.Number("SAGEMAKER_NGINX_PROXY_READ_TIMEOUT_SECONDS", 1, 86'400));
+  TRY(auto timeout, reader.Number("SAGEMAKER_NGINX_PROXY_READ_TIMEOUT_SECONDS", 1, 86'400));
+  options.request_timeout = std::max(std::chrono::seconds(timeout.value_or(60)), options.handler_timeout);
   return {};
 }
 
@@ -153,7 +154,7 @@ Result<HostingOptions> ReadHostingOptions(const Environment& environment) {
   TRYV(ReadBatching(reader, options));
   TRYV(ReadThreads(reader, options));
   TRYV(ReadPythonService(reader, options));
-  TRYV(ReadNginx(reader));
+  TRYV(ReadNginx(reader, options));
   return options;
 }
 

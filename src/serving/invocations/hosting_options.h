@@ -26,14 +26,16 @@ struct HostingOptions {
   std::optional<BatchingParameters> batching;
   std::optional<int> intra_op_threads;  // SAGEMAKER_TFS_INTRA_OP_PARALLELISM; 0: one a core
   std::optional<int> inter_op_threads;  // SAGEMAKER_TFS_INTER_OP_PARALLELISM; 0: one a core
+  // A whole invocation: the larger of SAGEMAKER_NGINX_PROXY_READ_TIMEOUT_SECONDS and the handlers' timeout.
+  std::chrono::seconds request_timeout{60};
   std::chrono::seconds wait_time{300};  // SAGEMAKER_TFS_WAIT_TIME_SECONDS: for a model to be loaded
 
   int handler_workers = 1;                   // SAGEMAKER_GUNICORN_WORKERS × SAGEMAKER_GUNICORN_THREADS
   std::chrono::seconds handler_timeout{30};  // SAGEMAKER_GUNICORN_TIMEOUT_SECONDS; 0: none
 };
 
-// Reads the variables. Those of nginx and gunicorn that have no meaning here (log levels, the worker class, the proxy's
-// read timeout) are checked and otherwise without effect. kInvalidArgument names the variable and what it may hold.
+// Reads the variables. Those of nginx and gunicorn that have no meaning here (log levels, the worker class) are checked
+// and otherwise without effect. kInvalidArgument names the variable and what it may hold.
 Result<HostingOptions> ReadHostingOptions(const Environment& environment);
 
 // The environment of this process.

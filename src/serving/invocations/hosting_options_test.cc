@@ -28,6 +28,7 @@ TEST(HostingOptions, HasTheContainersDefaults) {
   EXPECT_EQ(options.grpc_port, 9000);
   EXPECT_EQ(options.wait_time, std::chrono::seconds(300));
   EXPECT_EQ(options.handler_timeout, std::chrono::seconds(30));
+  EXPECT_EQ(options.request_timeout, std::chrono::seconds(60));
   EXPECT_EQ(options.handler_workers, 1);
   EXPECT_FALSE(options.batching || options.multi_model || options.batch_transform);
   EXPECT_FALSE(options.intra_op_threads || options.inter_op_threads);
@@ -59,6 +60,8 @@ TEST(HostingOptions, ReadsEveryVariable) {
   EXPECT_EQ(options.wait_time, std::chrono::seconds(10));
   EXPECT_EQ(options.handler_workers, 6);
   EXPECT_EQ(options.handler_timeout, std::chrono::seconds(5));
+  EXPECT_EQ(options.request_timeout, std::chrono::seconds(120));
+  EXPECT_EQ(Read({{"SAGEMAKER_GUNICORN_TIMEOUT_SECONDS", "90"}}).request_timeout, std::chrono::seconds(90));
 }
 
 TEST(HostingOptions, BatchesWithTheContainersParametersWhenAsked) {

@@ -9,10 +9,10 @@
 
 namespace sagebrush::serving::testing {
 
-class FakeServable final : public Servable {
+class ScriptedServable final : public Servable {
  public:
   using Function = std::function<Result<Tensors>(const InferenceRequest&)>;
-  FakeServable(std::string name, int64_t version, SignatureMap signatures, Function function)
+  ScriptedServable(std::string name, int64_t version, SignatureMap signatures, Function function)
       : name_(std::move(name)), version_(version), signatures_(std::move(signatures)), function_(std::move(function)) {}
 
   const std::string& model_name() const override { return name_; }
@@ -32,7 +32,7 @@ inline TensorInfo InputOf(DataType type, std::optional<Shape> shape) {
 }
 
 // A model that is only looked at, never run: these inputs under serving_default.
-inline FakeServable ModelWithInputs(std::map<std::string, TensorInfo, std::less<>> inputs) {
+inline ScriptedServable ModelWithInputs(std::map<std::string, TensorInfo, std::less<>> inputs) {
   Signature signature{.inputs = std::move(inputs),
                       .outputs = {{"y", InputOf(DataType::kFloat, std::nullopt)}},
                       .method_name = std::string(kPredictMethod)};
