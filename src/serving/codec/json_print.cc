@@ -59,7 +59,7 @@ void AppendJsonString(std::string_view value, std::string& to) {
 
 void PrettyWriter::NewLine() {
   out_ += '\n';
-  out_.append(levels_.size() * 4, ' ');
+  out_.append(levels_.size() * indent_, ' ');
 }
 
 // What stands before a value or a key.

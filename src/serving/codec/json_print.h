@@ -9,10 +9,11 @@
 
 namespace sagebrush::serving {
 
-// Writes JSON as RapidJSON's PrettyWriter does: indented by four spaces, or lists on a single line. The caller keeps
-// to JSON's grammar.
+// Writes JSON as RapidJSON's PrettyWriter does: indented by four spaces a level, or lists on a single line. The caller
+// keeps to JSON's grammar.
 class PrettyWriter {
  public:
+  explicit PrettyWriter(size_t indent = 4) : indent_(indent) {}
   void StartObject() { Start('{', false); }
   void EndObject() { End('}', true); }
   void StartArray() { Start('[', true); }
@@ -44,6 +45,7 @@ class PrettyWriter {
   void Prefix();
   void NewLine();
 
+  size_t indent_;
   std::string out_;
   std::vector<Level> levels_;
   bool single_line_ = false;
