@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -148,7 +149,10 @@ Result<WorkerMessage> ReceiveFromWorker(int socket, const WorkerWait& wait) {
     TRYV(ReceiveAll(socket, message.body.data(), message.body.size(), nullptr, wait));
     return message;
   }
-  TRY(message.body, io::ReadAt(file.get(), 0, prefix.body_bytes));
+  struct stat facts{};
+  if (::fstat(file.get(), &facts) == 0 && static_cast<uint64_t>(facts.st_size) == prefix.body_bytes) {
+    TRY(message.body, io::ReadAt(file.get(), 0, prefix.body_bytes));
+  }
   if (message.body.size() != prefix.body_bytes) {
     return Fail(Error(ErrorKind::kUnavailable, "the handler's process sent a broken message"));
   }
