@@ -12,3 +12,10 @@ sagebrush_hosts_tensorflow(sagebrush-model-server)
 if(TARGET serving_test)
   sagebrush_hosts_tensorflow(serving_test)
 endif()
+
+# The Python side of handlers travels in the program.
+set(worker_script ${CMAKE_SOURCE_DIR}/src/serving/handlers/sagebrush_handler_worker.py)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${worker_script})
+file(READ ${worker_script} SAGEBRUSH_WORKER_SOURCE)
+configure_file(${CMAKE_CURRENT_LIST_DIR}/worker_source.cc.in ${CMAKE_BINARY_DIR}/worker_source.cc @ONLY)
+target_sources(sagebrush_serving PRIVATE ${CMAKE_BINARY_DIR}/worker_source.cc)

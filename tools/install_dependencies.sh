@@ -15,7 +15,7 @@ packages=(
   libsqlite3-dev libarchive-dev libpcre2-dev libpugixml-dev
   # the model server
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev libre2-dev libc-ares-dev
-  libsimdjson-dev prometheus-cpp-dev
+  prometheus-cpp-dev
   libgtest-dev libgmock-dev librapidcheck-dev
   # running: Python environments, instances (newuidmap, ip), downloads
   python3 python3-venv uidmap iproute2 util-linux ca-certificates curl git

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
@@ -101,11 +102,23 @@ def model_server(tmp_path_factory):
     server.stop()
 
 
-@pytest.fixture
-def hosting_server(start_server):
-    """hosting_server(root, **environment) -> a ModelServer with .url, serving what stands for /opt/ml."""
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
-    def start(root, **environment):
-        return start_server("serve", "--root", root, SAGEMAKER_BIND_TO_PORT="0", **environment)
 
-    return start
+@pytest.fixture(scope="session")
+def hosting_server(tmp_path_factory):
+    """hosting_server(model_dir, **environment) -> a ModelServer with .url, as a SageMaker container serves model_dir."""
+    servers = []
+
+    def start(model_dir, wait=True, **environment):
+        server = ModelServer(tmp_path_factory.mktemp("hosting"), "serve", "--model_dir", model_dir, "--python",
+                             sys.executable, SAGEMAKER_BIND_TO_PORT=str(free_port()), **environment)
+        servers.append(server)
+        return server.await_ready() if wait else server
+
+    yield start
+    for server in servers:
+        server.stop()

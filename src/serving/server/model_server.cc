@@ -17,6 +17,9 @@
 #include "serving/backends/tensorflow/tensorflow_backend.h"
 #include "serving/config/config_files.h"
 #include "serving/grpc/grpc_server.h"
+#include "serving/invocations/artifact.h"
+#include "serving/invocations/hosting_api.h"
+#include "serving/invocations/hosting_options.h"
 #include "serving/lifecycle/model_manager.h"
 #include "serving/lifecycle/warmup_replay.h"
 #include "serving/rest/rest_api.h"
@@ -70,21 +73,28 @@ class ModelServer::Impl {
         executor_(options_.compute_threads > 0 ? options_.compute_threads : 2 * Cores(), options_.queue_limit) {}
 
   ~Impl() {
-    if (rest_server_ && !stopped_) {
-      // Never served: its coroutines have not run, and run now only to end.
+    if (!stopped_) {
+      // Never served: the servers' coroutines have not run, and run now only to end.
       std::jthread thread([this] { runtime_.Run(); });
-      rest_server_->StopAndWait(std::chrono::milliseconds(0));
+      for (auto* server : {hosting_server_.get(), rest_server_.get()}) {
+        if (server != nullptr) server->StopAndWait(std::chrono::milliseconds(0));
+      }
       runtime_.Stop();
     }
+    hosting_api_.reset();
+    handlers_.reset();
+    if (!work_directory_.empty()) (void)io::RemoveTree(work_directory_);
   }
 
   Result<void> Start() {
     TRYV(ReadFiles());
+    if (options_.hosting) TRYV(ReadHosting());
     TRY(backend_, MakeBackend(options_));
     ModelManagerOptions manager{.poll_interval = options_.file_system_poll, .batching = options_.batching};
     if (options_.warmup) manager.replay_warmup = ReplayWarmup;
     manager_ = std::make_unique<ModelManager>(*backend_, metrics_, executor_, std::move(manager));
     TRYV(manager_->Reload(options_.models));
+    if (options_.hosting) TRYV(StartHandlers());
     return Listen();
   }
 
@@ -112,6 +122,56 @@ class ModelServer::Impl {
     return {};
   }
 
+  // The settings and models of a hosting container.
+  Result<void> ReadHosting() {
+    TRY(hosting_, ReadHostingOptions(ProcessEnvironment()));
+    if (options_.model_directory.empty()) {
+      options_.model_directory = hosting_.multi_model ? "/opt/ml/models" : "/opt/ml/model";
+    }
+    if (hosting_.batching) options_.batching = *hosting_.batching;
+    options_.batching.refuse_larger_requests = hosting_.batching && hosting_.batching->enabled;
+    options_.intra_op_threads = hosting_.intra_op_threads.value_or(options_.intra_op_threads);
+    options_.inter_op_threads = hosting_.inter_op_threads.value_or(options_.inter_op_threads);
+    if (!options_.ports_given) {
+      options_.rest_port = hosting_.rest_port;
+      options_.grpc_port = hosting_.grpc_port;
+    }
+    if (hosting_.multi_model) return {};
+    TRY(options_.models, FindModels(options_.model_directory));
+    TRY(hosting_.default_model, ChooseDefaultModel(options_.models, hosting_.default_model));
+    return {};
+  }
+
+  Result<void> StartHandlers() {
+    char directory[] = "/tmp/sagebrush-model-server-XXXXXX";
+    if (::mkdtemp(directory) == nullptr) return Fail(FromErrno(errno, directory));
+    work_directory_ = directory;
+    handlers_ = std::make_unique<Handlers>(HandlersOptions{.python = options_.python,
+                                                           .work_directory = work_directory_,
+                                                           .workers = hosting_.handler_workers,
+                                                           .call_timeout = hosting_.handler_timeout},
+                                           *manager_);
+    std::optional<HandlerCode> code = FindHandlerCode(options_.model_directory);
+    return code ? handlers_->Add("", *code) : Result<void>();
+  }
+
+  Result<void> ListenHosting(std::vector<std::string>& ports) {
+    HostingApiOptions api{.default_model = hosting_.default_model,
+                          .multi_model = hosting_.multi_model,
+                          .load_timeout = hosting_.wait_time,
+                          .body_limit = options_.max_body_bytes,
+                          .concurrent_requests = Cores()};
+    if (rest_server_) api.rest_port = rest_server_->tcp_ports()[0];
+    if (grpc_server_) api.grpc_port = static_cast<uint16_t>(grpc_server_->port());
+    hosting_api_ = std::make_unique<HostingApi>(runtime_, *manager_, *handlers_, std::move(api));
+    hosting_server_ = std::make_unique<http::Server>(
+        runtime_, http::ServerOptions{.tcp = {{options_.bind_address, hosting_.bind_port}}},
+        [this](http::Request& request) { return hosting_api_->Handle(request); });
+    TRYV(hosting_server_->Start());
+    ports.push_back(fmt::format("\"hosting\": {}", hosting_server_->tcp_ports()[0]));
+    return {};
+  }
+
   Result<void> Listen() {
     std::vector<std::string> ports;
     if (options_.rest_port) {
@@ -129,6 +189,7 @@ class ModelServer::Impl {
       TRY(grpc_server_, GrpcServer::Start(*manager_, grpc));
       if (options_.grpc_port) ports.push_back(fmt::format("\"grpc\": {}", grpc_server_->port()));
     }
+    if (options_.hosting) TRYV(ListenHosting(ports));
     std::string text = fmt::format("{{{}}}", fmt::join(ports, ", "));
     Log(LogLevel::kInfo, "serving", {{"address", options_.bind_address}, {"ports", text}});
     if (options_.ready_file.empty()) return {};
@@ -167,6 +228,7 @@ class ModelServer::Impl {
     asio::signal_set signals(runtime_.context(), SIGTERM, SIGINT);
     co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
     Log(LogLevel::kInfo, "stopping");
+    if (hosting_server_) co_await hosting_server_->Stop(kDrain);
     if (rest_server_) co_await rest_server_->Stop(kDrain);
     if (grpc_server_) {
       co_await io::OnBlockingPool(runtime_, [this] {
@@ -185,8 +247,12 @@ class ModelServer::Impl {
   io::Runtime runtime_;
   Executor executor_;
   std::unique_ptr<ModelManager> manager_;
+  HostingOptions hosting_;
+  std::filesystem::path work_directory_;
+  std::unique_ptr<Handlers> handlers_;
   std::unique_ptr<RestApi> rest_;
-  std::unique_ptr<http::Server> rest_server_;
+  std::unique_ptr<HostingApi> hosting_api_;
+  std::unique_ptr<http::Server> rest_server_, hosting_server_;
   std::unique_ptr<GrpcServer> grpc_server_;
   bool stopped_ = false;
 };

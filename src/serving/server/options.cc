@@ -161,8 +161,9 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   CLI::App* serve = app.add_subcommand("serve",
                                        "Be a SageMaker inference container: models from /opt/ml/model, settings "
                                        "from the environment, /ping and /invocations on 8080");
-  serve->add_option("--root", options.hosting_root, "What stands for /opt/ml")->capture_default_str();
+  serve->add_option("--model_dir", options.model_directory, "What stands for /opt/ml/model (or /opt/ml/models)");
   serve->add_option("--python", options.python, "The Python that runs inference.py")->capture_default_str();
+  app.fallthrough();
   app.require_subcommand(0, 1);
   try {
     app.parse(argc, argv);
@@ -174,6 +175,7 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
     return {.message = std::string(mistake.what()) + "\nRun with --help for the flags.\n", .exit_code = kUsageExit};
   }
   options.hosting = serve->parsed();
+  options.ports_given = app.count("--rest_api_port") + app.count("--port") > 0;
   Result<void> finished = Finish(options, raw);
   if (!finished) return {.message = finished.error().message + "\n", .exit_code = kUsageExit};
   return {.options = std::move(options)};

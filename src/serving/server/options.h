@@ -42,10 +42,11 @@ struct ServerOptions {
   int compute_threads = 0;    // decode, compute, encode; 0: two a core
   size_t queue_limit = 4096;  // requests that wait for a compute thread; beyond them 503
 
-  bool hosting = false;  // "serve": the contract of a SageMaker inference container
-  std::filesystem::path hosting_root = "/opt/ml";
-  std::filesystem::path python = "python3";  // runs inference.py
-  std::filesystem::path ready_file;          // written with the bound ports once every listener accepts; empty: none
+  bool hosting = false;                   // "serve": the contract of a SageMaker inference container
+  bool ports_given = false;               // by flags, so that they go before the environment's
+  std::filesystem::path model_directory;  // empty: /opt/ml/model, or /opt/ml/models for several models
+  std::string python = "python3";         // runs inference.py
+  std::filesystem::path ready_file;       // written with the bound ports once every listener accepts; empty: none
 };
 
 // The outcome of parsing: options, or what is to be printed (help, version, a mistake) and the exit code.
