@@ -56,17 +56,22 @@ double ToDouble(const JsonNumber& number) {
   return value ? *value : FromText<double>(number);
 }
 
+std::optional<float> ToFloatByDigits(const JsonNumber& number) {
+  std::optional<double> value = FewDigits(number);
+  if (!value) return std::nullopt;
+  // The double is on the same side of every midpoint between floats as the exact value, or on it: only then could
+  // rounding a second time go wrong. (Below the normal floats midpoints have other bits.)
+  bool midpoint = (std::bit_cast<uint64_t>(*value) & 0x1fffffff) == 0x10000000;
+  double size = std::fabs(*value);
+  bool normal = size >= std::numeric_limits<float>::min() && size <= std::numeric_limits<float>::max();
+  if ((!normal || midpoint) && size != 0) return std::nullopt;
+  return static_cast<float>(*value);
+}
+
 float ToFloat(const JsonNumber& number) {
   if (IsSpecial(number)) return Special<float>(number);
-  if (std::optional<double> value = FewDigits(number)) {
-    // The double is on the same side of every midpoint between floats as the exact value, or on it: only then could
-    // rounding a second time go wrong. (Below the normal floats midpoints have other bits.)
-    bool midpoint = (std::bit_cast<uint64_t>(*value) & 0x1fffffff) == 0x10000000;
-    double size = std::fabs(*value);
-    bool normal = size >= std::numeric_limits<float>::min() && size <= std::numeric_limits<float>::max();
-    if ((normal && !midpoint) || size == 0) return static_cast<float>(*value);
-  }
-  return FromText<float>(number);
+  std::optional<float> value = ToFloatByDigits(number);
+  return value ? *value : FromText<float>(number);
 }
 
 std::optional<int64_t> ToInt64(const JsonNumber& number) {

@@ -21,6 +21,8 @@ struct JsonNumber {
 // The nearest double or float, rounded once; ±infinity beyond the range, ±0 below it.
 double ToDouble(const JsonNumber& number);
 float ToFloat(const JsonNumber& number);
+// The same without a look at the text, where few digits and a common size allow that; nullopt otherwise.
+std::optional<float> ToFloatByDigits(const JsonNumber& number);
 // nullopt for a fraction, an exponent, or a value out of range.
 std::optional<int64_t> ToInt64(const JsonNumber& number);
 std::optional<uint64_t> ToUint64(const JsonNumber& number);

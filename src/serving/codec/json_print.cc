@@ -1,37 +1,8 @@
 #include "serving/codec/json_print.h"
 
-#include <array>
-#include <charconv>
-#include <cmath>
-#include <limits>
+#include "serving/codec/float_text.h"
 
 namespace sagebrush::serving {
-namespace {
-
-constexpr int kSixDigits = 6;
-
-template <class T>
-void AppendNumber(T value, std::string& to) {
-  if (!std::isfinite(value)) {
-    to += std::isnan(value) ? "NaN" : std::signbit(value) ? "-Infinity" : "Infinity";
-    return;
-  }
-  std::array<char, 40> buffer;
-  char* begin = buffer.data();
-  char* end = std::to_chars(begin, begin + buffer.size(), value, std::chars_format::general, kSixDigits).ptr;
-  T read = 0;
-  std::from_chars(begin, end, read);
-  if (read != value) {
-    end = std::to_chars(begin, begin + buffer.size(), value, std::chars_format::general,
-                        std::numeric_limits<T>::max_digits10)
-              .ptr;
-  }
-  std::string_view text(begin, end);
-  to += text;
-  if (text.find_first_of(".e") == std::string_view::npos) to += ".0";
-}
-
-}  // namespace
 
 void AppendJsonString(std::string_view value, std::string& to) {
   static constexpr std::string_view kHex = "0123456789ABCDEF";

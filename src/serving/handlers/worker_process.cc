@@ -72,7 +72,7 @@ class SpawnPlan {
                               Pointers(environment).data());
     if (reason != 0) {
       return Fail(FromErrno(
-          reason, "cannot start the handlers' interpreter " + argv[0] + " (name another one with --handler-python)"));
+          reason, "cannot start the handlers' interpreter " + argv[0] + " (name another one with --python)"));
     }
     return id;
   }

@@ -144,8 +144,8 @@ asio::awaitable<http::Response> HostingApi::LoadModel(http::Request& request) {
   co_return co_await models_.Load(*std::move(body));
 }
 
-RequestContext HostingApi::NewContext() const {
-  return {.deadline = std::chrono::steady_clock::now() + options_.request_timeout, .abandoned = {}};
+RequestContext HostingApi::NewContext(const http::Request& request) const {
+  return {.deadline = std::chrono::steady_clock::now() + options_.request_timeout, .abandoned = request.peer_gone};
 }
 
 asio::awaitable<http::Response> HostingApi::Invoke(http::Request& request, std::string model) {
@@ -163,7 +163,7 @@ asio::awaitable<http::Response> HostingApi::Invoke(http::Request& request, std::
   if (!target) co_return ErrorResponse(400, target.error().message);
   Result<std::string> body = co_await ReadRequestBody(request, options_.body_limit);
   if (!body) co_return BodyError(body.error());
-  Result<RestCall> call = MakeCall(*hosted, *std::move(target), *std::move(body), NewContext());
+  Result<RestCall> call = MakeCall(*hosted, *std::move(target), *std::move(body), NewContext(request));
   if (!call) co_return ToResponse(ErrorReply(call.error()), *hosted);
   if (hosted->reply != HostedRequest::Reply::kNpy) {
     RestReply reply = co_await AwaitRestInference(service_, *std::move(call));
@@ -198,7 +198,7 @@ asio::awaitable<http::Response> HostingApi::InvokeHandlers(http::Request& reques
   Result<HostedTarget> target = ReadTarget(attributes, name);
   call.target =
       target ? Result<std::pair<ModelSpec, RestMethod>>({target->spec, target->method}) : Fail(target.error());
-  call.context = NewContext();
+  call.context = NewContext(request);
   auto run = [pool, call = std::move(call)](auto done) mutable { pool->Submit(std::move(call), std::move(done)); };
   HandlerReply reply = co_await Await<HandlerReply>(std::move(run));
   http::Response response = JsonResponse(reply.status, std::move(reply.body));

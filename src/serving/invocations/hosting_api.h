@@ -48,7 +48,7 @@ class HostingApi {
   asio::awaitable<http::Response> LoadModel(http::Request& request);
   http::Response Ping() const;
   http::Response ExecutionParameters() const;
-  RequestContext NewContext() const;
+  RequestContext NewContext(const http::Request& request) const;
 
   ModelService& service_;
   Handlers& handlers_;
