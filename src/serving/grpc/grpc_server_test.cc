@@ -395,6 +395,24 @@ TEST_F(GrpcServerTest, StopLetsCallsEnd) {
   EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
+TEST_F(GrpcServerTest, StopWithoutPatienceCancelsCallsAndWaitsForThem) {
+  std::latch runs(1);
+  std::atomic<bool> ended = false;
+  Serve([&](const InferenceRequest& request) -> Result<Tensors> {
+    runs.count_down();
+    while (request.context.Check()) std::this_thread::yield();
+    ended = true;
+    return Fail(request.context.Check().error());
+  });
+  std::jthread client([&] {
+    api::PredictResponse response;
+    EXPECT_FALSE(Predict(Predict(1), response).ok());
+  });
+  runs.wait();
+  server_.reset();
+  EXPECT_TRUE(ended);
+}
+
 TEST_F(GrpcServerTest, ListensOnAUnixSocketAndKeepsToItsLimits) {
   std::string path = fmt::format("/tmp/sagebrush-grpc-{}.sock", ::getpid());
   Result<std::unique_ptr<GrpcServer>> server =
