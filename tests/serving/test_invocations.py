@@ -101,7 +101,7 @@ def test_numpy_arrays_both_ways(half):
 
 
 def test_accept(half):
-    status, headers, reply = invoke(half, "[[1.0]]", Accept="application/jsonlines")
+    status, headers, reply = invoke(half, "[1.0]", Accept="application/jsonlines")
     assert headers["Content-Type"] == "application/jsonlines" and b"\n" not in reply
 
 
@@ -130,7 +130,7 @@ def test_digits_in_every_form(hosting_server, tmp_path):
 def test_batching_by_environment(hosting_server, tmp_path):
     server = hosting_server(artifact(tmp_path, half="half_plus_two"), SAGEMAKER_TFS_ENABLE_BATCHING="true",
                             SAGEMAKER_TFS_MAX_BATCH_SIZE="4")
-    assert predictions(server, "[[1.0]]") == [[2.5]]
+    assert predictions(server, "1.0") == [2.5]
 
 
 def test_multi_model(hosting_server, tmp_path):

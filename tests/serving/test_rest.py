@@ -89,7 +89,7 @@ def test_gzip_is_undone_and_damaged_gzip_refused(model_server):
     ("/v1/models/half_plus_two:predict", '{"signature_name": "no", "instances": [1]}', 400, '"no" not found in signature def'),
     ("/v1/models/half_plus_two:predict", '{"instances": [[1, 2], [3]]}', 400, "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: Expecting tensor size: 2 but got: 1"),
     ("/v1/models/half_plus_two:predict", '{"instances": ' + "[" * 100_000 + "]" * 100_000 + "}", 400, ""),
-    ("/v1/models/digits:predict", '{"instances": [[1, 2]]}', 400, "shape"),
+    ("/v1/models/digits:predict", '{"instances": [[1, 2]]}', 400, "Input 'keras_tensor' has the shape [1,2]; the model expects [-1,28,28,1]."),
     ("/v1/models/no:predict", '{"instances": [1]}', 404, "Servable not found for request: Latest(no)"),
     ("/v1/models/half_plus_two/versions/9:predict", '{"instances": [1]}', 404, "Specific(half_plus_two, 9)"),
     ("/v1/models/half_plus_two/versions/99999999999999999999:predict", "{}", 400, "Failed to convert version"),

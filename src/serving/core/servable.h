@@ -37,9 +37,9 @@ class Servable {
   virtual int64_t version() const = 0;
   virtual const SignatureMap& signatures() const = 0;
 
-  // Checks the inputs against the signature (kInvalidArgument: type, rank or a fixed dimension differ) and runs them,
-  // alone or in a batch with others. To be called on a thread of the executor, which may do the computation; `done` may
-  // be called before Run returns or later. kUnavailable at once when the batching queue is full.
+  // Checks the inputs against the signature (kInvalidArgument: type, rank or a fixed size differ) and runs them, alone
+  // or in a batch with others. To be called on a thread of the executor, which may do the computation; `done` may be
+  // called before Run returns or later. kUnavailable at once when the batching queue is full.
   virtual void Run(InferenceRequest request, InferenceCallback done) const = 0;
 };
 

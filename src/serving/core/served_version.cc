@@ -25,6 +25,20 @@ bool Fits(const Shape& wanted, const Shape& shape) {
   return std::ranges::equal(wanted, shape, [](int64_t want, int64_t have) { return want == -1 || want == have; });
 }
 
+// TensorFlow does not hold a request against the shapes of a signature, and some of its kernels end the process over a
+// tensor of another rank, so it is done here. The one exception is [-1,1]: TensorFlow Serving's own example models
+// state it and are called, in their documentation, with plain lists and with rows of any length.
+bool MayBeComputed(const Shape& wanted, const Shape& shape) {
+  bool column = wanted.size() == 2 && wanted[0] == -1 && wanted[1] == 1;
+  return column || Fits(wanted, shape);
+}
+
+bool FitExactly(const Signature& signature, std::span<const Tensor> inputs) {
+  return std::ranges::equal(signature.inputs, inputs, [](const auto& entry, const Tensor& input) {
+    return !entry.second.shape || Fits(*entry.second.shape, input.shape());
+  });
+}
+
 // One row of zeros (or an empty string); nullopt where the rank is unknown or the type no plain value.
 std::optional<Tensor> Zeros(const TensorInfo& info) {
   if (!info.shape) return std::nullopt;
@@ -58,7 +72,7 @@ Result<void> CheckInputs(const Signature& signature, std::span<const Tensor> inp
       return Fail(InvalidArgument(fmt::format("Input '{}' has the type {}; the model expects {}.", alias,
                                               TypeName(input.type()), TypeName(info.type))));
     }
-    if (info.shape && !Fits(*info.shape, input.shape())) {
+    if (info.shape && !MayBeComputed(*info.shape, input.shape())) {
       return Fail(InvalidArgument(fmt::format("Input '{}' has the shape {}; the model expects {}.", alias,
                                               ShapeText(input.shape()), ShapeText(*info.shape))));
     }
@@ -94,7 +108,7 @@ void ServedVersion::Run(InferenceRequest request, InferenceCallback done) const 
   if (fits) fits = request.context.Check();
   if (!fits) return finish(Fail(std::move(fits).error()));
   auto batcher = batchers_.find(request.signature_name);
-  if (batcher != batchers_.end() && SameRows(request.inputs)) {
+  if (batcher != batchers_.end() && FitExactly(signature->second, request.inputs) && SameRows(request.inputs)) {
     return batcher->second->Run(std::move(request), std::move(finish));
   }
   if (request.outputs.empty()) request.outputs = AllOutputs(signature->second);
