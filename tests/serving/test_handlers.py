@@ -153,4 +153,4 @@ def test_handlers_of_each_model(hosting_server, tmp_path):
         assert status == 200, reply
     headers = {"Content_Type": "application/json", ATTRIBUTES: "mine=x"}
     assert call(server.url + "/models/own/invoke", "POST", "x", **headers)[2] == b"own"
-    assert json.loads(call(server.url + "/models/plain/invoke", "POST", "[1.0]", **headers)[2])["predictions"] == [2.5]
+    assert json.loads(call(server.url + "/models/plain/invoke", "POST", "1.0", **headers)[2])["predictions"] == [2.5]

@@ -101,7 +101,8 @@ def test_numpy_arrays_both_ways(half):
 
 
 def test_accept(half):
-    status, headers, reply = invoke(half, "[1.0]", Accept="application/jsonlines")
+    status, headers, reply = invoke(half, "1.0", Accept="application/jsonlines")
+    assert status == 200 and json.loads(reply) == {"predictions": [3.5]}
     assert headers["Content-Type"] == "application/jsonlines" and b"\n" not in reply
 
 

@@ -82,7 +82,10 @@ Result<void> CheckInputs(const Signature& signature, std::span<const Tensor> inp
 
 ServedVersion::ServedVersion(std::string model_name, int64_t version, std::unique_ptr<Session> session,
                              const BatchingParameters& batching, ServingMetrics& metrics)
-    : model_name_(std::move(model_name)), version_(version), session_(std::move(session)), metrics_(metrics) {
+    : model_name_(std::move(model_name)),
+      version_(version),
+      session_(std::move(session)),
+      metrics_(metrics.ForModel(model_name_, session_->backend_name())) {
   if (!batching.enabled) return;
   for (const auto& [name, signature] : signatures()) {
     if (!IsBatchable(signature)) continue;
@@ -91,14 +94,14 @@ ServedVersion::ServedVersion(std::string model_name, int64_t version, std::uniqu
         [this, &name](std::span<const Tensor> inputs, std::span<const size_t> outputs) {
           return RunNow(name, inputs, outputs);
         },
-        [this](size_t rows) { metrics_.ObserveBatch(model_name_, rows); });
+        [this](size_t rows) { metrics_.ObserveBatch(rows); });
   }
 }
 
 void ServedVersion::Run(InferenceRequest request, InferenceCallback done) const {
   auto finish = [this, done = std::move(done),
                  begin = std::chrono::steady_clock::now()](Result<Tensors> outputs) mutable {
-    metrics_.ObserveRequest(model_name_, outputs ? CanonicalCode::kOk : CodeOf(outputs.error()),
+    metrics_.ObserveRequest(outputs ? CanonicalCode::kOk : CodeOf(outputs.error()),
                             std::chrono::steady_clock::now() - begin);
     done(std::move(outputs));
   };
@@ -120,7 +123,7 @@ Result<Tensors> ServedVersion::RunNow(const std::string& signature_name, std::sp
   if (outputs.empty()) return Tensors{};
   auto begin = std::chrono::steady_clock::now();
   Result<Tensors> results = session_->Run(signature_name, inputs, outputs);
-  metrics_.ObserveRun(model_name_, session_->backend_name(), std::chrono::steady_clock::now() - begin);
+  metrics_.ObserveRun(std::chrono::steady_clock::now() - begin);
   return results;
 }
 

@@ -34,7 +34,7 @@ class ServedVersion final : public Servable {
   const std::string model_name_;
   const int64_t version_;
   const std::unique_ptr<Session> session_;
-  ServingMetrics& metrics_;
+  mutable ServingMetrics::Model metrics_;
   std::map<std::string, std::unique_ptr<Batcher>, std::less<>> batchers_;
 };
 

@@ -63,19 +63,37 @@ struct ServingMetrics::Families {
 ServingMetrics::ServingMetrics() : families_(std::make_unique<Families>()) {}
 ServingMetrics::~ServingMetrics() = default;
 
-void ServingMetrics::ObserveRequest(const std::string& model, CanonicalCode code, Duration latency) {
-  families_->requests.Add({{"model_name", model}, {"status", std::string(CodeName(code))}}).Increment();
-  families_->request_latency.Add({{"model_name", model}}, families_->latency_bounds).Observe(Micros(latency));
+struct ServingMetrics::Model::Measures {
+  Families& families;
+  const std::string model;
+  Counter& ok;
+  Histogram &request_latency, &runtime_latency, &batch_size;
+};
+
+ServingMetrics::Model ServingMetrics::ForModel(const std::string& model, std::string_view backend) {
+  Families& families = *families_;
+  prometheus::Labels labels{{"model_name", model}};
+  prometheus::Labels runtime{{"model_name", model}, {"runtime", std::string(backend)}};
+  return Model(std::make_shared<Model::Measures>(
+      Model::Measures{families, model, families.requests.Add({{"model_name", model}, {"status", "OK"}}),
+                      families.request_latency.Add(labels, families.latency_bounds),
+                      families.runtime_latency.Add(runtime, families.latency_bounds),
+                      families.batch_size.Add(labels, families.batch_bounds)}));
 }
 
-void ServingMetrics::ObserveRun(const std::string& model, std::string_view backend, Duration latency) {
-  families_->runtime_latency.Add({{"model_name", model}, {"runtime", std::string(backend)}}, families_->latency_bounds)
-      .Observe(Micros(latency));
+void ServingMetrics::Model::ObserveRequest(CanonicalCode code, Duration latency) {
+  if (code == CanonicalCode::kOk) {
+    measures_->ok.Increment();
+  } else {
+    measures_->families.requests.Add({{"model_name", measures_->model}, {"status", std::string(CodeName(code))}})
+        .Increment();
+  }
+  measures_->request_latency.Observe(Micros(latency));
 }
 
-void ServingMetrics::ObserveBatch(const std::string& model, size_t rows) {
-  families_->batch_size.Add({{"model_name", model}}, families_->batch_bounds).Observe(static_cast<double>(rows));
-}
+void ServingMetrics::Model::ObserveRun(Duration latency) { measures_->runtime_latency.Observe(Micros(latency)); }
+
+void ServingMetrics::Model::ObserveBatch(size_t rows) { measures_->batch_size.Observe(static_cast<double>(rows)); }
 
 void ServingMetrics::ObserveLoad(const std::string& model, bool loaded, Duration latency) {
   families_->load_attempts.Add({{"model_name", model}, {"status", loaded ? "success" : "fail"}}).Increment();

@@ -71,8 +71,8 @@ class SpawnPlan {
     int reason = posix_spawnp(&id, argv[0].c_str(), &actions_, &attributes_, Pointers(argv).data(),
                               Pointers(environment).data());
     if (reason != 0) {
-      return Fail(FromErrno(
-          reason, "cannot start the handlers' interpreter " + argv[0] + " (name another one with --python)"));
+      return Fail(
+          FromErrno(reason, "cannot start the handlers' interpreter " + argv[0] + " (name another one with --python)"));
     }
     return id;
   }
