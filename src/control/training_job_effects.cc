@@ -43,6 +43,10 @@ Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobNam
     spec.environment.read_only.push_back(options_.ca_bundle);
     spec.variables["AWS_CA_BUNDLE"] = spec.variables["REQUESTS_CA_BUNDLE"] = options_.ca_bundle.string();
   }
+  if (!options_.commands.empty()) {
+    spec.environment.read_only.push_back(options_.commands);
+    spec.commands = options_.commands;
+  }
   if (!options_.tensorflow_s3.empty()) {
     spec.environment.read_only.push_back(options_.tensorflow_s3);
     spec.variables["SAGEBRUSH_TF_S3_PLUGIN"] = (options_.tensorflow_s3 / "libsagebrush_tf_s3.so").string();

@@ -34,6 +34,7 @@ class TrainingJobReconciler {
     std::filesystem::path engine_socket;
     std::filesystem::path ca_bundle;      // shown to programs: trusts the engine's authority beside the public ones
     std::filesystem::path tensorflow_s3;  // directory of the s3:// plug-in, shown to programs; "" for none
+    std::filesystem::path commands;       // directory of commands for programs, as driver::InstanceSpec has it
     objstore::BlobOwner owner{};
     Epoch epoch;
     std::function<std::string(const std::string& job)> arn_of;
