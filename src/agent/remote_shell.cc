@@ -54,8 +54,10 @@ Result<void> RemoteShell::Open() {
   ::unlink((options_.files.directory / kSocketName).c_str());
   io::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_un address = AddressIn(directory.get());
-  if (!fd || ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      ::chmod((options_.files.directory / kSocketName).c_str(), 0600) != 0 || ::listen(fd.get(), 128) != 0) {
+  mode_t before = ::umask(0177);  // from its first moment on
+  bool bound = fd && ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  ::umask(before);
+  if (!bound || ::listen(fd.get(), 128) != 0) {
     return Fail(FromErrno(errno, "cannot listen for the job's other instances"));
   }
   outside_ = std::move(fd);
