@@ -9,11 +9,14 @@ import sys
 
 import fit_overhead
 import gang_start
+import horovod_ratio
 import log_latency
+import ps_ratio
 import start_latency
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start)}
+BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start, horovod_ratio,
+                                                 ps_ratio)}
 
 
 def parse_arguments():

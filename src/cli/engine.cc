@@ -142,6 +142,7 @@ Result<void> Engine::Parts::OpenControl() {
   image_options.directory = options.images_cache.empty() ? options.data_dir / "images" : options.images_cache;
   image_options.uv = FindUv(options.uv, options.data_dir).string();
   if (image_options.uv.empty()) image_options.uv = "uv";
+  image_options.wheels = options.wheels;
   image_options.on_change = [this] { reconciler->WakeAll(); };
   images = std::make_unique<control::EnvironmentCache>(std::move(catalog), std::move(image_options));
   log_pump = std::make_unique<control::LogPump>(*driver, *logs);

@@ -64,6 +64,8 @@ class TrainingJobReconciler {
   Result<void> DestroyInstances(const JobName& job, const TrainingJobRecord& record);
   Result<void> FinishJob(const JobName& job);
   void WatchLogs(const JobName& job, const TrainingJobRecord& record);
+  static ImageRequest ImageOf(const TrainingJobRecord& record);
+  void TellProgress(const JobName& job, const TrainingJobRecord& record, const std::vector<std::string>& progress);
   std::vector<InstanceId> InstancesOf(const TrainingJobRecord& record) const;
 
   // Why a job's instances cannot be started; kept until the job is decided.
@@ -81,6 +83,7 @@ class TrainingJobReconciler {
   Admission admission_;
   std::mutex mutex_;
   std::map<JobName, std::string> staging_failures_;  // guarded by mutex_
+  std::map<JobName, size_t> progress_told_;          // lines of its image's making; guarded by mutex_
   std::set<InstanceId> stop_sent_;                   // guarded by mutex_
   std::map<InstanceId, int> start_calls_;            // of this engine; guarded by mutex_
   WorkQueue queue_;
