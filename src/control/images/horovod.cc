@@ -41,8 +41,8 @@ for wheel in sorted(pathlib.Path(sys.argv[1]).glob("horovod-%s-%s-*.whl" % (sys.
             if json.loads(file.read("horovod/metadata.json")).get("tensorflow") == sys.argv[3]:
                 print(wheel)
                 break
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        print(wheel, error, file=sys.stderr)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        continue  # no wheel, or one that does not say
 )";
 // The extension itself, not only the package's Python.
 constexpr char kImport[] = "import horovod.tensorflow as hvd; assert hvd.mpi_built()";
