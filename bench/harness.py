@@ -13,14 +13,15 @@ FIRST_JOB_DEADLINE = 1200  # it may have to install the TensorFlow environment
 
 
 @contextlib.contextmanager
-def warm_engine(image=IMAGE):
-    """A fresh engine whose image environment is cached; also the path of that environment's Python."""
+def warm_engine(image=IMAGE, **options):
+    """A fresh engine whose image environment is cached; also the path of that environment's Python. Further options are
+    those of a job that needs the environment."""
     engine = Engine()
     try:
         engine.start()
         jobs = Jobs(engine)
         yield jobs, jobs.report("import sys\nreport(sys.executable)\n", deadline=FIRST_JOB_DEADLINE,
-                                AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"})
+                                AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"}, **options)
     finally:
         engine.destroy()
 

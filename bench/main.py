@@ -9,7 +9,9 @@ import sys
 
 import fit_overhead
 import gang_start
+import horovod_ratio
 import log_latency
+import ps_ratio
 import serving_memory
 import serving_overhead
 import serving_swap
@@ -17,8 +19,9 @@ import serving_throughput
 import start_latency
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start, serving_overhead,
-                                                 serving_throughput, serving_swap, serving_memory)}
+BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start, horovod_ratio,
+                                                 ps_ratio, serving_overhead, serving_throughput, serving_swap,
+                                                 serving_memory)}
 
 
 def parse_arguments():

@@ -19,6 +19,8 @@ packages=(
   libgtest-dev libgmock-dev librapidcheck-dev
   # running: Python environments, instances (newuidmap, ip), downloads
   python3 python3-venv uidmap iproute2 util-linux ca-certificates curl git
+  # MPI jobs; Horovod's source, which clang refuses, is built at its first use
+  openmpi-bin libopenmpi-dev g++ make
 )
 
 force=false

@@ -106,10 +106,11 @@ std::string ViolentEnd(const ProgramEnd& end) {
 }  // namespace
 
 std::string ProgramFailure(const ProgramEnd& end, const std::deque<std::string>& last_lines,
-                           const std::vector<std::string>& command) {
+                           const std::vector<std::string>& command, const std::string& origin) {
   std::string message = LastWords(last_lines);
   std::string what = ViolentEnd(end);
   if (!what.empty()) message = message.empty() ? what : what + "\n" + message;
+  if (!origin.empty()) message.insert(0, origin + ": ");
   int code = end.signal != 0 ? 128 + end.signal : end.exit_code;
   // What happened stands first when a signal ended the program, last when it spoke for itself.
   message = !what.empty() ? CutCharacters(message, kMessageCharacters) : CutMiddle(message, kMessageCharacters);

@@ -19,9 +19,9 @@ struct ProgramEnd {
 
 // The reason in the hosted toolkit's form: ExecuteUserScriptError, ExitCode, ErrorMessage "…", Command "…". The message
 // is the end of the program's own output: the exception of the last traceback, or a syntax error with its line, or
-// else the last lines; a signal is named.
+// else the last lines; a signal is named. `origin` says which of several processes it was; "" for the program itself.
 std::string ProgramFailure(const ProgramEnd& end, const std::deque<std::string>& last_lines,
-                           const std::vector<std::string>& command);
+                           const std::vector<std::string>& command, const std::string& origin = "");
 // Why a job fails whose parameter server on this host ended by itself.
 std::string ParameterServerFailure(const ProgramEnd& end, const std::deque<std::string>& last_lines);
 // Why `pip install` of `file` failed: its last ERROR lines.

@@ -1,6 +1,7 @@
 #include "agent/instance.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -29,7 +30,6 @@ using driver::Phase;
 
 constexpr char kLineBuffering[] = "/usr/libexec/coreutils/libstdbuf.so";
 constexpr size_t kReserveBytes = 256 * 1024;
-constexpr int64_t kLongestLeaveMs = 30'000;
 
 std::string Flag(const json::object& object, const char* key) {
   const json::value* value = object.if_contains(key);
@@ -43,7 +43,7 @@ bool IsTrue(const json::object& object, const char* key) {
 }  // namespace
 
 Instance::Instance(AgentOptions options, driver::InstanceSpec spec)
-    : options_(std::move(options)), spec_(std::move(spec)), files_{options_.instance_directory} {
+    : options_(std::move(options)), spec_(std::move(spec)), files_{options_.instance_directory}, peers_(files_, spec_) {
   status_.id = spec_.id;
   status_.epoch = spec_.epoch;
   status_.started_ms = WallClockMs();
@@ -193,7 +193,7 @@ Result<void> Instance::Build() {
                          driver::ProcessIdentity::Of(sandbox_->init()).ToString() + "\n",
                      0600));
   for (const std::string& note : sandbox_->cgroup().notes()) Say(note);
-  loop_ = std::make_unique<InstanceLoop>(InstanceLoop::Options{files_, &spec_}, *sandbox_, *log_);
+  loop_ = std::make_unique<InstanceLoop>(InstanceLoop::Options{files_, &spec_, environment_}, *sandbox_, *log_);
   TRYV(loop_->Open());
   Result<EventReport> ready = loop_->Wait(InstanceEvent::kReady, false);
   if (!ready) return Fail(std::move(ready).error().Because("The instance could not be built"));
@@ -207,6 +207,11 @@ Result<void> Instance::Download() {
   TRY(command_, ProgramCommand(spec_, hyperparameters_));
   if (UsesToolkit(spec_)) {
     TRY(layout_, LayoutOf(spec_, hyperparameters_));
+    TRY(mpi_, MpiOf(spec_, hyperparameters_));
+    if (mpi_ && layout_ != ClusterLayout::kNone) {
+      return Fail(InvalidArgument(
+          "The job asks for MPI and for a TensorFlow cluster of its own; enable one of them in `distribution`."));
+    }
   }
   if (!UsesToolkit(spec_) && spec_.source_archive.empty()) return {};
   Result<json::object> prepared = Task("prepare");
@@ -248,15 +253,15 @@ Result<void> Instance::Install(const std::string& file, std::vector<std::string>
 // --- 3 Training ----------------------------------------------------------------------------------------------------
 
 Result<void> Instance::Train() {
+  TRYV(loop_->OpenRemoteShell());
   status_.training_started_ms = WallClockMs();
   SetPhase(Phase::kTraining, true);
   trained_ = true;
   log_->ForgetTail();
   FAILPOINT("agent.program.before_start");
   if (HasParameterServers(layout_)) TRYV(StartParameterServer());
-  Result<int> status =
-      RunToItsEnd(command_, UsesToolkit(spec_) || !spec_.source_archive.empty() ? "/opt/ml/code" : "/");
-  status_.training_ended_ms = WallClockMs();
+  Result<int> status = mpi_ ? RunMpi() : RunToItsEnd(command_, WorkingDirectory());
+  if (status_.training_ended_ms == 0) status_.training_ended_ms = WallClockMs();
   if (status && HasParameterServers(layout_)) status = LeaveCluster(*status);
   if (status) {
     if (Result<void> alone = KillTheRest(); !alone) status = Fail(std::move(alone).error());
@@ -266,75 +271,11 @@ Result<void> Instance::Train() {
   if (!status) return Fail(std::move(status).error());
   if (WIFEXITED(*status)) status_.exit_code = WEXITSTATUS(*status);
   if (WIFSIGNALED(*status)) status_.signal = WTERMSIG(*status);
-  status_.stopped = loop_->stop_requested();
   status_.out_of_memory = *status != 0 && sandbox_->cgroup().KilledForMemory();
+  // Where mpirun runs programs, their death is told to host 1 and comes back as a stop.
+  status_.stopped = loop_->stop_requested() && !(mpi_ && status_.out_of_memory);
   return {};
 }
-
-// A process that serves this host's share of the parameters for as long as the program runs.
-Result<void> Instance::StartParameterServer() {
-  std::vector<std::string> argv = ParameterServerCommand(spec_);
-  std::vector<std::string> variables = ParameterServerVariables(spec_, layout_, environment_);
-  TRYV(sandbox_->control().Send({{"kind", "companion"},
-                                 {"argv", json::array(argv.begin(), argv.end())},
-                                 {"env", json::array(variables.begin(), variables.end())},
-                                 {"cwd", "/"}}));
-  if (spec_.rank == 0) return {};
-  // A program that waits for ever for a cluster that is gone is ended; one that is about to end by itself may do so.
-  int64_t patience_ms = layout_ == ClusterLayout::kCoordinated ? 0 : LeaveMs();
-  loop_->EndProgramWhen([this, patience_ms, seen_ms = int64_t{0}]() mutable {
-    if (seen_ms == 0 && HostEnded(0)) seen_ms = MonotonicMs();
-    return seen_ms != 0 && MonotonicMs() - seen_ms >= patience_ms;
-  });
-  return {};
-}
-
-// The program has ended; when may this host's parameter server? Host 1 ends the cluster: the others stay, serving,
-// until that, and host 1 gives their programs a while to see it. Returns the wait status that counts.
-Result<int> Instance::LeaveCluster(int wait_status) {
-  SetPhase(Phase::kTraining, false);  // training_ended_ms, for the other hosts to see
-  bool stopped = loop_->stop_requested();
-  if (!loop_->companion_end() && !stopped) {
-    if (wait_status != 0 && spec_.rank > 0 && (loop_->released() || HostEnded(0))) {
-      Say("host 1 has ended, and with it this host's part");
-      return 0;
-    }
-    if (wait_status == 0 && spec_.rank > 0) TRYV(loop_->AwaitOrStop([this] { return HostEnded(0); }));
-    if (wait_status == 0 && spec_.rank == 0 && layout_ == ClusterLayout::kParameterServers) {
-      int64_t until_ms = MonotonicMs() + LeaveMs();
-      TRYV(loop_->AwaitOrStop([this, until_ms] { return OtherHostsEnded() || MonotonicMs() >= until_ms; }));
-    }
-  }
-  if (!loop_->companion_end() || stopped) return wait_status;
-  int end = *loop_->companion_end();
-  ProgramEnd told{WIFEXITED(end) ? WEXITSTATUS(end) : 0, WIFSIGNALED(end) ? WTERMSIG(end) : 0,
-                  sandbox_->cgroup().KilledForMemory(), spec_.limits.memory_bytes};
-  loop_->Drain();
-  std::string reason = ParameterServerFailure(told, log_->tail());
-  TRYV(KillTheRest());
-  return Fail(Error(ErrorKind::kUnavailable, std::move(reason)));
-}
-
-// Whether that host's program has ended, or will never run. All instances of a job are on one machine, each in its
-// directory beside the others.
-bool Instance::HostEnded(int rank) const {
-  driver::InstanceFiles host{files_.directory.parent_path() / (driver::JobKey(spec_.id) + "." + std::to_string(rank))};
-  bool alive = driver::IsLocked(host.lock());
-  Result<std::string> text = io::ReadFile(host.status());
-  if (!text) return false;  // not begun yet
-  Result<driver::InstanceStatus> status = driver::StatusFromJson(*text);
-  return status && (!alive || status->phase >= Phase::kUploading || status->training_ended_ms != 0);
-}
-
-bool Instance::OtherHostsEnded() const {
-  for (int rank = 1; rank < spec_.count; ++rank) {
-    if (!HostEnded(rank)) return false;
-  }
-  return true;
-}
-
-// How long programs may take to notice the end of the cluster.
-int64_t Instance::LeaveMs() const { return std::min<int64_t>(spec_.stop_grace_ms, kLongestLeaveMs); }
 
 // Runs a program inside to its end and kills what it left behind; its output is in the log when this returns.
 Result<int> Instance::Execute(const std::vector<std::string>& argv, const std::string& directory) {
@@ -382,11 +323,24 @@ void Instance::Upload() {
   if (failed && status_.failure_reason.empty() && !status_.stopped) {
     Result<json::object> failure = Task("failure");
     std::string own = failure ? Flag(*failure, "text") : "";
-    ProgramEnd end{status_.exit_code, status_.signal, status_.out_of_memory, spec_.limits.memory_bytes};
-    FailWith(!own.empty() ? own : ProgramFailure(end, log_->tail(), command_));
+    FailWith(!own.empty() ? own : FailureText());
   }
   TakeModel();
   TakeOutput();
+}
+
+std::string Instance::FailureText() const {
+  ProgramEnd end{status_.exit_code, status_.signal, status_.out_of_memory, spec_.limits.memory_bytes};
+  std::optional<MpiOutput::Failed> failed = mpi_output_.failed();
+  if (!failed) {
+    // mpirun ends as the process that failed first did.
+    if (mpi_ && end.exit_code > 128 && end.exit_code <= 128 + SIGRTMAX) end.signal = end.exit_code - 128;
+    return ProgramFailure(end, log_->tail(), command_, mpi_ && end.signal != 0 ? "a rank" : "");
+  }
+  if (failed->signal != 0) end.signal = failed->signal;
+  std::string origin = "rank " + std::to_string(failed->rank);
+  if (!failed->host.empty()) origin += " on " + failed->host;
+  return ProgramFailure(end, failed->last_lines, command_, origin);
 }
 
 void Instance::TakeModel() {

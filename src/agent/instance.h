@@ -8,6 +8,8 @@
 #include "agent/inside.h"
 #include "agent/instance_loop.h"
 #include "agent/log_writer.h"
+#include "agent/mpi.h"
+#include "agent/peers.h"
 #include "agent/tensorflow_cluster.h"
 #include "agent/toolkit.h"
 #include "driver/driver.h"
@@ -39,9 +41,13 @@ class Instance {
   Result<boost::json::object> Task(const std::string& name);
   Result<void> StartParameterServer();
   Result<int> LeaveCluster(int wait_status);
-  bool HostEnded(int rank) const;
-  bool OtherHostsEnded() const;
   int64_t LeaveMs() const;
+  Result<int> RunMpi();
+  Result<int> Launch();
+  std::string FailureText() const;
+  const char* WorkingDirectory() const {
+    return UsesToolkit(spec_) || !spec_.source_archive.empty() ? "/opt/ml/code" : "/";
+  }
   Result<int> Execute(const std::vector<std::string>& argv, const std::string& directory);
   Result<int> RunToItsEnd(const std::vector<std::string>& argv, const std::string& directory);
   Result<void> KillTheRest();
@@ -53,9 +59,12 @@ class Instance {
   AgentOptions options_;
   driver::InstanceSpec spec_;
   driver::InstanceFiles files_;
+  Peers peers_;
   driver::InstanceStatus status_;
   Hyperparameters hyperparameters_;
   ClusterLayout layout_ = ClusterLayout::kNone;
+  std::optional<MpiSettings> mpi_;
+  MpiOutput mpi_output_;
   std::vector<std::string> environment_, command_;
   std::unique_ptr<LogWriter> log_;
   std::unique_ptr<driver::Sandbox> sandbox_;

@@ -84,11 +84,13 @@ void InstanceLoop::CheckStop() {
                        std::to_string(options_.spec->stop_grace_ms / 1000) + " s to end"));
 }
 
+void InstanceLoop::SendTerm() { static_cast<void>(sandbox_.control().Send({{"kind", signal_}, {"signal", SIGTERM}})); }
+
 void InstanceLoop::PressStop() {
   if (!terminated_) {
     terminated_ = true;
     kill_at_ms_ = MonotonicMs() + options_.spec->stop_grace_ms;
-    static_cast<void>(sandbox_.control().Send({{"kind", "signal"}, {"signal", SIGTERM}}));
+    SendTerm();
   } else if (!killed_ && MonotonicMs() >= kill_at_ms_) {
     killed_ = true;
     static_cast<void>(sandbox_.control().Send({{"kind", "kill_all"}}));
@@ -107,7 +109,8 @@ void InstanceLoop::Press() {
 
 int InstanceLoop::PollTimeout(bool stoppable) const {
   int64_t until = 0;
-  for (int64_t candidate : {log_.flush_at_ms(), stoppable && terminated_ && !killed_ ? kill_at_ms_ : int64_t{0},
+  for (int64_t candidate : {log_.flush_at_ms(), remote_shell_ ? remote_shell_->retry_at_ms() : int64_t{0},
+                            stoppable && terminated_ && !killed_ ? kill_at_ms_ : int64_t{0},
                             condition_ && !released_ ? MonotonicMs() + kConditionPeriodMs : int64_t{0}}) {
     if (candidate != 0) until = until == 0 ? candidate : std::min(until, candidate);
   }
@@ -121,14 +124,28 @@ void InstanceLoop::PollOnce(bool stoppable) {
                                  {stop_watch_.get(), POLLIN, 0}};
   size_t proxy_at = waiting.size();
   if (proxy_) proxy_->AddTo(waiting);
+  size_t shell_at = waiting.size();
+  if (remote_shell_) remote_shell_->AddTo(waiting);
   int ready = ::poll(waiting.data(), waiting.size(), PollTimeout(stoppable));
   if (ready < 0 && errno != EINTR) CheckStop();
   if (ready < 0) return;
   if ((waiting[0].revents & POLLIN) != 0) PumpLog();
   if (log_.flush_at_ms() != 0 && MonotonicMs() >= log_.flush_at_ms() && !log_failure_) Note(log_.Flush());
   if (waiting[2].revents != 0) CheckStop();
-  if (proxy_) proxy_->Serve(waiting.data() + proxy_at, waiting.size() - proxy_at);
+  if (proxy_) proxy_->Serve(waiting.data() + proxy_at, shell_at - proxy_at);
+  if (remote_shell_) remote_shell_->Serve(waiting.data() + shell_at, waiting.size() - shell_at);
   if (waiting[1].revents != 0 && !sandbox_.control().Receive()) gone_ = true;
+}
+
+void InstanceLoop::TakeListeners() {
+  io::UniqueFd engine = sandbox_.control().TakeDescriptor(), shell = sandbox_.control().TakeDescriptor();
+  if (!options_.spec->engine_socket.empty()) {
+    proxy_ = std::make_unique<EngineProxy>(std::move(engine), options_.spec->engine_socket,
+                                           options_.spec->network_isolation);
+  }
+  remote_shell_ = std::make_unique<RemoteShell>(
+      RemoteShell::Options{options_.files, options_.spec, std::move(options_.environment)}, sandbox_.control(),
+      std::move(shell));
 }
 
 std::optional<Result<EventReport>> InstanceLoop::TakeEvents(InstanceEvent wanted) {
@@ -140,12 +157,12 @@ std::optional<Result<EventReport>> InstanceLoop::TakeEvents(InstanceEvent wanted
       return Fail(Error(ErrorKind::kUnavailable, text != nullptr && text->is_string() ? std::string(text->get_string())
                                                                                       : "the instance failed"));
     }
-    if (name == "ready" && !options_.spec->engine_socket.empty()) {
-      proxy_ = std::make_unique<EngineProxy>(sandbox_.control().TakeDescriptor(), options_.spec->engine_socket,
-                                             options_.spec->network_isolation);
-    }
+    if (name == "ready") TakeListeners();
     const json::value* end = message->if_contains("status");
     if (name == "companion_ended" && end != nullptr) companion_end_ = static_cast<int>(end->as_int64());
+    if (name == "remote_ended" && end != nullptr && remote_shell_) {
+      remote_shell_->Ended(message->at("id").as_int64(), static_cast<int>(end->as_int64()));
+    }
     if (name != NameOf(wanted)) continue;
     EventReport report;
     if (end != nullptr) report.wait_status = static_cast<int>(end->as_int64());
@@ -166,14 +183,28 @@ Result<EventReport> InstanceLoop::Wait(InstanceEvent wanted, bool stoppable) {
 Result<void> InstanceLoop::AwaitOrStop(std::function<bool()> condition) {
   condition_ = std::move(condition);
   released_ = false;
-  while (!stop_requested_ && !companion_end_ && !log_failure_ && !condition_()) {
+  Result<void> awaited = Await([this] { return stop_requested_ || condition_(); });
+  condition_ = nullptr;
+  return awaited;
+}
+
+Result<void> InstanceLoop::AwaitEndOfStop(std::function<bool()> condition) {
+  int64_t until_ms = MonotonicMs() + options_.spec->stop_grace_ms;
+  condition_ = std::move(condition);
+  released_ = false;
+  Result<void> awaited = Await([this, until_ms] { return condition_() || MonotonicMs() >= until_ms; });
+  condition_ = nullptr;
+  return awaited;
+}
+
+Result<void> InstanceLoop::Await(const std::function<bool()>& until) {
+  while (!companion_end_ && !log_failure_ && !until()) {
     if (std::optional<Result<EventReport>> report = TakeEvents(InstanceEvent::kEnded); report && !*report) {
       return Fail(std::move(*report).error());
     }
     if (gone_) return Fail(Error(ErrorKind::kUnavailable, "The instance's first process died."));
     if (!companion_end_) PollOnce(false);
   }
-  condition_ = nullptr;
   return {};
 }
 

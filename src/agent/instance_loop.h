@@ -7,6 +7,7 @@
 
 #include "agent/engine_proxy.h"
 #include "agent/log_writer.h"
+#include "agent/remote_shell.h"
 #include "driver/sandbox/sandbox.h"
 
 namespace sagebrush::agent {
@@ -18,13 +19,14 @@ struct EventReport {
   int wait_status = 0;  // of kEnded, as waitpid gives it
 };
 
-// The agent's one loop: moves the program's output to the log, carries connections to the engine, and watches for a
-// stop request, while it waits for the next event of the instance's init.
+// The agent's one loop: moves the program's output to the log, carries connections to the engine and calls between the
+// job's instances, and watches for a stop request, while it waits for the next event of the instance's init.
 class InstanceLoop {
  public:
   struct Options {
     driver::InstanceFiles files;
     const driver::InstanceSpec* spec = nullptr;  // outlives this
+    std::vector<std::string> environment;        // of what the job's instances start here
   };
   InstanceLoop(Options options, driver::Sandbox& sandbox, LogWriter& log);
 
@@ -37,8 +39,18 @@ class InstanceLoop {
   void EndProgramWhen(std::function<bool()> condition) { condition_ = std::move(condition); }
   // Until `condition` holds, a stop is requested, or the companion ends.
   Result<void> AwaitOrStop(std::function<bool()> condition);
+  // For a program that a stop has already reached: until `condition` holds, or the grace of the stop is over.
+  Result<void> AwaitEndOfStop(std::function<bool()> condition);
+  // The job's other instances may start programs here, until ProgramIsOver.
+  Result<void> OpenRemoteShell() { return remote_shell_->Open(); }
+  // The program is mpirun: a stop is for the programs that it and its daemons run in this instance.
+  void SignalRanks() { signal_ = "signal_ranks"; }
+  void SendTerm();
   // A stop request that comes from now on has nothing to end, and the log does not speak of one.
-  void ProgramIsOver() { program_is_over_ = true; }
+  void ProgramIsOver() {
+    program_is_over_ = true;
+    remote_shell_.reset();
+  }
   // What is in the pipe by now; for when no process can write any more.
   void Drain();
 
@@ -58,6 +70,8 @@ class InstanceLoop {
   void PressStop();
   void Press();
   void Note(Result<void> logged);
+  void TakeListeners();
+  Result<void> Await(const std::function<bool()>& until);
   std::optional<Result<EventReport>> TakeEvents(InstanceEvent wanted);
 
   Options options_;
@@ -65,6 +79,8 @@ class InstanceLoop {
   LogWriter& log_;
   io::UniqueFd stop_watch_;
   std::unique_ptr<EngineProxy> proxy_;
+  std::unique_ptr<RemoteShell> remote_shell_;
+  std::string_view signal_ = "signal";
   bool stop_requested_ = false, terminated_ = false, killed_ = false, gone_ = false;
   int64_t kill_at_ms_ = 0;
   std::function<bool()> condition_;

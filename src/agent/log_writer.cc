@@ -47,6 +47,7 @@ void LogWriter::Take(std::string_view line, bool remember, std::string& out) {
   std::string clean = Sanitise(line);
   driver::AppendLogRecord(out, Stamp(), clean);
   if (!remember) return;
+  if (observer_) observer_(clean);
   if (clean.size() > kTailLineBytes) clean.resize(WholeCharacters(std::string_view(clean).substr(0, kTailLineBytes)));
   tail_.push_back(std::move(clean));
   if (tail_.size() > kTailLines) tail_.pop_front();

@@ -26,6 +26,8 @@ class LogWriter {
   // The program's last lines, oldest first; Forget starts anew.
   const std::deque<std::string>& tail() const { return tail_; }
   void ForgetTail() { tail_.clear(); }
+  // `observer` is shown each line of the program's from now on.
+  void Observe(std::function<void(std::string_view)> observer) { observer_ = std::move(observer); }
 
  private:
   void Take(std::string_view line, bool remember, std::string& out);
@@ -34,6 +36,7 @@ class LogWriter {
 
   io::UniqueFd spool_;
   std::function<void()> written_;
+  std::function<void(std::string_view)> observer_;
   std::string partial_;
   std::deque<std::string> tail_;
   int64_t flush_at_ms_ = 0, last_stamp_ms_ = 0;

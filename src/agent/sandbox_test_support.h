@@ -53,6 +53,12 @@ class SandboxMachine {
     return moved != nullptr ? moved : SAGEBRUSH_AGENT_BINARY;
   }
 
+  // The directory of commands for instances.
+  static std::filesystem::path Commands() {
+    const char* moved = ::getenv("SAGEBRUSH_TEST_COMMANDS");
+    return moved != nullptr ? moved : SAGEBRUSH_COMMANDS;
+  }
+
   static std::string Unavailable() {
     for (const driver::Requirement& requirement : driver::ProbeSandboxRequirements(AgentBinary(), "/var/tmp")) {
       if (!requirement.met && requirement.mandatory) return requirement.name + ": " + requirement.detail;

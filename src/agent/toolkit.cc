@@ -302,6 +302,7 @@ std::map<std::string, std::string> ProgramEnvironment(const InstanceSpec& spec, 
   }
   for (const auto& [name, value] : spec.variables) out[name] = value;
   AddTensorFlowHook(out);
+  if (!spec.commands.empty()) out["PATH"] = spec.commands.native() + ":" + out["PATH"];
   return out;
 }
 
@@ -311,11 +312,10 @@ Result<std::vector<std::string>> ProgramCommand(const InstanceSpec& spec, const 
     command.insert(command.end(), spec.arguments.begin(), spec.arguments.end());
     return command;
   }
-  for (const char* runner : {"sagemaker_mpi_enabled", "sagemaker_distributed_dataparallel_enabled"}) {
-    if (hyperparameters.Enabled(runner)) {
-      return Fail(Unsupported(std::string("The hyperparameter ") + runner +
-                              " asks for a launcher that this version does not have; leave `distribution` out."));
-    }
+  if (hyperparameters.Enabled("sagemaker_distributed_dataparallel_enabled")) {
+    return Fail(
+        Unsupported("The hyperparameter sagemaker_distributed_dataparallel_enabled asks for a library that is "
+                    "not public; use `distribution={\"mpi\": {\"enabled\": True}}` with Horovod."));
   }
   TRYV(LayoutOf(spec, hyperparameters));
   std::string program = hyperparameters.Toolkit("sagemaker_program");

@@ -181,8 +181,8 @@ TEST(ToolkitUnitTest, CommandsOfEveryKind) {
   spec.arguments = {"x"};
   EXPECT_THAT(*command(), ElementsAre("echo", "x"));
   spec.entrypoint.clear();
-  spec.hyperparameters = {{"sagemaker_program", "train.py"}, {"sagemaker_mpi_enabled", "true"}};
-  EXPECT_THAT(command().error().message, HasSubstr("sagemaker_mpi_enabled"));
+  spec.hyperparameters = {{"sagemaker_program", "train.py"}, {"sagemaker_distributed_dataparallel_enabled", "true"}};
+  EXPECT_THAT(command().error().message, HasSubstr("sagemaker_distributed_dataparallel_enabled"));
 }
 
 std::string TfConfig(int rank, int count, const std::map<std::string, std::string>& distribution) {

@@ -134,6 +134,9 @@ std::vector<Property> MakeProperties() {
            "an existing file, or empty", &ServeOptions::images_file),
       Directory("images_cache", "Where the environments that images stand for are kept; engines may share it.",
                 "a directory, made when absent; empty: images/ in the data directory", &ServeOptions::images_cache),
+      Directory("wheels",
+                "Prebuilt wheels of packages that are otherwise built from source at their first use (Horovod).",
+                "a directory, or empty", &ServeOptions::wheels),
       Integer("capacity_vcpus",
               "How many vCPUs of running instances fit at once; later jobs wait in Pending. "
               "0: four for each CPU of the machine.",

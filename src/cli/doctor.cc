@@ -82,6 +82,18 @@ Requirement CheckPython() {
           .remedy = met ? "" : "sudo apt-get install python3 python3-venv"};
 }
 
+Requirement CheckMpi() {
+  fs::path mpirun = FindOnPath("mpirun");
+  auto version = mpirun.empty() ? std::nullopt : OutputOf({mpirun.string(), "--version"});
+  bool met = version && version->find("Open MPI") != std::string::npos;
+  return {
+      .name = "MPI",
+      .met = met,
+      .mandatory = false,
+      .detail = met ? version->substr(0, version->find('\n')) : "no mpirun of OpenMPI: jobs with MPI or Horovod fail",
+      .remedy = met ? "" : "sudo apt-get install openmpi-bin libopenmpi-dev"};
+}
+
 Requirement CheckPort(const Configuration& configuration) {
   const ServeOptions& options = configuration.options;
   if (auto engine = FindEngine(options.data_dir)) {
@@ -153,6 +165,7 @@ std::vector<Requirement> CheckMachine(const Configuration& configuration) {
   return {CheckDataDirectory(options.data_dir),
           CheckUv(FindUv(options.uv, options.data_dir)),
           CheckPython(),
+          CheckMpi(),
           CheckPort(configuration),
           CheckCertificates(options.data_dir),
           CheckSystemCertificates(),

@@ -69,6 +69,15 @@ fs::path FindTensorFlowS3() {
   return {};
 }
 
+// The commands of instances. Without them mpirun reaches no other host.
+fs::path FindCommands() {
+  fs::path directory = BesideThisProgram("instance-commands");
+  std::error_code error;
+  if (fs::is_regular_file(directory / "ssh", error)) return directory;
+  Log(LogLevel::kWarning, "instance_commands_missing", {{"directory", directory.string()}});
+  return {};
+}
+
 }  // namespace
 
 // In order of construction; destroyed in reverse.
@@ -133,6 +142,7 @@ Result<void> Engine::Parts::OpenControl() {
   image_options.directory = options.images_cache.empty() ? options.data_dir / "images" : options.images_cache;
   image_options.uv = FindUv(options.uv, options.data_dir).string();
   if (image_options.uv.empty()) image_options.uv = "uv";
+  image_options.wheels = options.wheels;
   image_options.on_change = [this] { reconciler->WakeAll(); };
   images = std::make_unique<control::EnvironmentCache>(std::move(catalog), std::move(image_options));
   log_pump = std::make_unique<control::LogPump>(*driver, *logs);
@@ -148,6 +158,7 @@ Result<void> Engine::Parts::OpenControl() {
   reconciler_options.engine_socket = options.data_dir / "engine.sock";
   reconciler_options.ca_bundle = options.data_dir / "ca" / "bundle.pem";
   reconciler_options.tensorflow_s3 = FindTensorFlowS3();
+  reconciler_options.commands = FindCommands();
   reconciler_options.owner = owner;
   reconciler_options.epoch = database->epoch();
   reconciler_options.arn_of = [this](const std::string& job) { return frontend->ArnOf(job); };

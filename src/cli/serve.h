@@ -14,6 +14,7 @@ struct ServeOptions {
   std::string account = "000000000000";
   std::filesystem::path images_file;   // empty: the catalogue built in
   std::filesystem::path images_cache;  // where environments are kept; empty: <data_dir>/images
+  std::filesystem::path wheels;        // prebuilt ones; empty: none
   int64_t capacity_vcpus = 0;          // instances' CPUs that run at once; 0: four for each of the machine's
   std::filesystem::path agent;         // empty: sagebrush-agent beside this program
   std::filesystem::path uv;            // empty: looked up, see FindUv in cli/locations.h

@@ -65,6 +65,17 @@ Result<void> LogPump::Drain(const InstanceId& id) {
   return Pump(id, stream);
 }
 
+Result<void> LogPump::Say(const std::string& stream, std::vector<std::string> lines, int64_t now_ms) {
+  std::vector<logstore::LogEvent> events;
+  for (std::string& line : lines) {
+    logstore::LogEvent& event = events.emplace_back();
+    event.timestamp_ms = now_ms;
+    event.message = std::move(line);
+  }
+  TRYV(logs_.Ingest(kTrainingJobLogGroup, stream, 0, 0, std::move(events)));
+  return {};
+}
+
 Result<void> LogPump::Pump(const InstanceId& id, const std::string& stream) {
   TRY(uint64_t offset, logs_.IngestedOffset(kTrainingJobLogGroup, stream));
   while (true) {

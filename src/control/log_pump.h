@@ -29,6 +29,9 @@ class LogPump {
   // Everything that the spool holds is in the store when this returns. Blocks.
   Result<void> Drain(const InstanceId& id);
 
+  // Lines of the engine's own, before the stream's instance has started; nothing when it has. Blocks.
+  Result<void> Say(const std::string& stream, std::vector<std::string> lines, int64_t now_ms);
+
   // "<job>/algo-<rank + 1>-<epoch seconds>": one per host and job, the same after a restart.
   static std::string StreamName(const JobName& job, int rank, int64_t job_created_ms);
 

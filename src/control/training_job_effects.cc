@@ -20,7 +20,7 @@ Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobNam
   TRYV(CheckOutputBucket(objects_, record.request));
   std::string arn = options_.arn_of(job.value());
   TRY(driver::InstanceSpec spec, InstanceSpecOf(record, arn, rank));
-  EnvironmentCache::State image = images_.Ensure(*record.request.AlgorithmSpecification->TrainingImage);
+  EnvironmentCache::State image = images_.Ensure(ImageOf(record));
   if (image.phase == EnvironmentCache::State::Phase::kFailed) return Fail(InvalidArgument(image.failure));
   if (image.phase == EnvironmentCache::State::Phase::kPreparing) {
     // Only after a restart that finds the cache gone: the environment is made again and the start comes later.
@@ -42,6 +42,10 @@ Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobNam
   if (!options_.ca_bundle.empty()) {
     spec.environment.read_only.push_back(options_.ca_bundle);
     spec.variables["AWS_CA_BUNDLE"] = spec.variables["REQUESTS_CA_BUNDLE"] = options_.ca_bundle.string();
+  }
+  if (!options_.commands.empty()) {
+    spec.environment.read_only.push_back(options_.commands);
+    spec.commands = options_.commands;
   }
   if (!options_.tensorflow_s3.empty()) {
     spec.environment.read_only.push_back(options_.tensorflow_s3);
@@ -142,12 +146,13 @@ Result<void> TrainingJobReconciler::DestroyInstances(const JobName& job, const T
     stop_sent_.erase(id);
     start_calls_.erase(id);
     staging_failures_.erase(job);
+    progress_told_.erase(job);
   }
   TRYV(jobs_.Update(job, [](domain::TrainingJobState& state) -> Result<void> {
     state.instances_destroyed = true;
     return {};
   }));
-  images_.Forget(*record.request.AlgorithmSpecification->TrainingImage);
+  images_.Forget(ImageOf(record));
   JobName next = admission_.Release(job);
   if (!next.empty()) Wake(next);
   return {};

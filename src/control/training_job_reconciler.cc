@@ -183,7 +183,8 @@ domain::TrainingJobActual TrainingJobReconciler::Observe(const JobName& job, con
       actual.has_room = admission_.HasRoom(job);
       return actual;
     }
-    EnvironmentCache::State image = images_.Ensure(*record.request.AlgorithmSpecification->TrainingImage);
+    EnvironmentCache::State image = images_.Ensure(ImageOf(record));
+    TellProgress(job, record, image.progress);
     using From = EnvironmentCache::State::Phase;
     using To = domain::TrainingJobActual::Image;
     actual.image = image.phase == From::kReady    ? To::kReady
@@ -288,6 +289,25 @@ Result<bool> TrainingJobReconciler::Execute(const JobName& job, const TrainingJo
                         },
                     },
                     action);
+}
+
+ImageRequest TrainingJobReconciler::ImageOf(const TrainingJobRecord& record) {
+  return {*record.request.AlgorithmSpecification->TrainingImage, EnablesMpi(record.request)};
+}
+
+// The making of an image is told in the log of host 1, before that host has anything to say itself.
+void TrainingJobReconciler::TellProgress(const JobName& job, const TrainingJobRecord& record,
+                                         const std::vector<std::string>& progress) {
+  std::vector<std::string> news;
+  {
+    std::lock_guard lock(mutex_);
+    size_t& told = progress_told_[job];
+    for (; told < progress.size(); ++told) news.push_back("sagebrush: " + progress[told]);
+  }
+  if (news.empty()) return;
+  Result<void> said =
+      log_pump_.Say(LogPump::StreamName(job, 0, record.state.created_ms), std::move(news), clock_.NowMs());
+  if (!said) Log(LogLevel::kWarning, "progress_not_told", {{"job", job.value()}, {"error", said.error().message}});
 }
 
 void TrainingJobReconciler::SetStagingFailure(const JobName& job, std::string reason) {

@@ -34,6 +34,7 @@ class TrainingJobReconciler {
     std::filesystem::path engine_socket;
     std::filesystem::path ca_bundle;      // shown to programs: trusts the engine's authority beside the public ones
     std::filesystem::path tensorflow_s3;  // directory of the s3:// plug-in, shown to programs; "" for none
+    std::filesystem::path commands;       // directory of commands for programs, as driver::InstanceSpec has it
     objstore::BlobOwner owner{};
     Epoch epoch;
     std::function<std::string(const std::string& job)> arn_of;
@@ -63,6 +64,8 @@ class TrainingJobReconciler {
   Result<void> DestroyInstances(const JobName& job, const TrainingJobRecord& record);
   Result<void> FinishJob(const JobName& job);
   void WatchLogs(const JobName& job, const TrainingJobRecord& record);
+  static ImageRequest ImageOf(const TrainingJobRecord& record);
+  void TellProgress(const JobName& job, const TrainingJobRecord& record, const std::vector<std::string>& progress);
   std::vector<InstanceId> InstancesOf(const TrainingJobRecord& record) const;
 
   // Why a job's instances cannot be started; kept until the job is decided.
@@ -80,6 +83,7 @@ class TrainingJobReconciler {
   Admission admission_;
   std::mutex mutex_;
   std::map<JobName, std::string> staging_failures_;  // guarded by mutex_
+  std::map<JobName, size_t> progress_told_;          // lines of its image's making; guarded by mutex_
   std::set<InstanceId> stop_sent_;                   // guarded by mutex_
   std::map<InstanceId, int> start_calls_;            // of this engine; guarded by mutex_
   WorkQueue queue_;

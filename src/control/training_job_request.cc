@@ -166,6 +166,14 @@ std::string ModelArtifactsUri(const sm::CreateTrainingJobRequest& request) {
   return OutputPrefix(request) + (plain ? "/model/" : "/model.tar.gz");
 }
 
+bool EnablesMpi(const sm::CreateTrainingJobRequest& request) {
+  auto found = request.HyperParameters.find("sagemaker_mpi_enabled");
+  if (found == request.HyperParameters.end()) return false;
+  std::string value = found->second;
+  std::erase(value, '"');
+  return value == "true" || value == "True";
+}
+
 std::optional<std::string> SubmitDirectory(const sm::CreateTrainingJobRequest& request) {
   auto found = request.HyperParameters.find("sagemaker_submit_directory");
   if (found == request.HyperParameters.end()) return std::nullopt;

@@ -27,6 +27,9 @@ std::string OutputPrefix(const gen::sagemaker::CreateTrainingJobRequest& request
 // S3ModelArtifacts: the archive, or the folder when CompressionType is NONE.
 std::string ModelArtifactsUri(const gen::sagemaker::CreateTrainingJobRequest& request);
 
+// Whether the hyperparameters enable MPI (`distribution={"mpi": {"enabled": True}}` of the SDK).
+bool EnablesMpi(const gen::sagemaker::CreateTrainingJobRequest& request);
+
 // The s3:// URI in the hyperparameter sagemaker_submit_directory; nullopt when there is none or it is no S3 URI.
 std::optional<std::string> SubmitDirectory(const gen::sagemaker::CreateTrainingJobRequest& request);
 

@@ -50,6 +50,7 @@ struct InstanceSpec {
   std::string resource_config_json;                    // content of resourceconfig.json
   std::map<std::string, std::string> variables;  // environment variables: engine's (AWS_*, TRAINING_JOB_*), then user's
   std::vector<std::string> entrypoint, arguments;  // ContainerEntrypoint/Arguments; empty: the toolkit's contract
+  std::filesystem::path commands;  // directory of commands shown to programs, first in their PATH; "" for none
   bool network_isolation = false;
   bool compress_model = true;           // OutputDataConfig.CompressionType != NONE
   int64_t stop_grace_ms = 120'000;      // between SIGTERM and SIGKILL

@@ -138,6 +138,7 @@ std::string SpecToJson(const InstanceSpec& spec) {
       {"epoch", spec.epoch.value},
       {"rank", spec.rank},
       {"count", spec.count},
+      {"commands", spec.commands.native()},
       {"instance_type", spec.instance_type},
       {"limits", LimitsToJson(spec.limits)},
       {"environment", json::object{{"venv", spec.environment.venv.native()},
@@ -172,6 +173,7 @@ Result<InstanceSpec> SpecFromJson(std::string_view text) {
   reader.Get("epoch", spec.epoch.value);
   reader.Get("rank", spec.rank);
   reader.Get("count", spec.count);
+  reader.Get("commands", spec.commands);
   reader.Get("instance_type", spec.instance_type);
   if (const json::object* limits = reader.Object("limits")) {
     Reader inner(*limits);

@@ -18,6 +18,7 @@ InstanceSpec AnySpec() {
   spec.epoch = Epoch{*rc::gen::arbitrary<int64_t>()};
   spec.rank = *rc::gen::arbitrary<int>();
   spec.count = *rc::gen::arbitrary<int>();
+  spec.commands = "/c" + std::to_string(spec.count);
   spec.instance_type = *Text();
   spec.limits = {*rc::gen::inRange(0, 1000) / 8.0, *rc::gen::arbitrary<int64_t>(), *rc::gen::arbitrary<int64_t>()};
   spec.environment = {*Text(), {*Text(), *Text()}, *Text()};
@@ -38,7 +39,7 @@ InstanceSpec AnySpec() {
 
 void ExpectSame(const InstanceSpec& a, const InstanceSpec& b) {
   RC_ASSERT(a.id == b.id && a.job == b.job && a.job_arn == b.job_arn && a.epoch == b.epoch);
-  RC_ASSERT(a.rank == b.rank && a.count == b.count && a.instance_type == b.instance_type);
+  RC_ASSERT(a.rank == b.rank && a.count == b.count && a.commands == b.commands && a.instance_type == b.instance_type);
   RC_ASSERT(a.limits.vcpus == b.limits.vcpus && a.limits.memory_bytes == b.limits.memory_bytes);
   RC_ASSERT(a.limits.pids == b.limits.pids && a.environment.venv == b.environment.venv);
   RC_ASSERT(a.environment.read_only == b.environment.read_only && a.environment.note == b.environment.note);

@@ -22,6 +22,7 @@ namespace sagebrush::io {
 namespace {
 
 constexpr size_t kKeptOutputBytes = size_t{64} * 1024;
+constexpr int64_t kLookMs = 200;  // between two looks at a cancellation
 
 std::vector<std::string> MergedEnvironment(const Command& command) {
   std::map<std::string, std::string> merged;
@@ -118,15 +119,29 @@ void KeepEnd(std::string& output, size_t most) {
   if (output.size() > most) output.erase(0, output.size() - most);
 }
 
+void ShowLines(const Command& command, std::string& unfinished, std::string_view bytes) {
+  if (!command.on_line) return;
+  unfinished += bytes;
+  size_t at = 0;
+  for (size_t end; (end = unfinished.find('\n', at)) != std::string::npos; at = end + 1) {
+    command.on_line(std::string_view(unfinished).substr(at, end - at));
+  }
+  unfinished.erase(0, at);
+  KeepEnd(unfinished, kKeptOutputBytes);
+}
+
+bool IsCancelled(const Command& command) { return command.cancelled != nullptr && command.cancelled->load(); }
+
 // Reads the output until the child has ended and everything that it wrote is read (a process that it left behind may
-// hold the pipe open for longer). False when the deadline comes first.
-bool ReadToTheEnd(Child& child, int64_t deadline_ms, std::string& output) {
+// hold the pipe open for longer). False when the deadline or a cancellation comes first.
+bool ReadToTheEnd(Child& child, const Command& command, int64_t deadline_ms, std::string& output) {
   char buffer[16 * 1024];
+  std::string unfinished;
   while (true) {
     int64_t left_ms = deadline_ms - MonotonicMs();
-    if (left_ms <= 0) return false;
+    if (left_ms <= 0 || IsCancelled(command)) return false;
     pollfd waiting[] = {{child.output.get(), POLLIN, 0}, {child.exited.get(), POLLIN, 0}};
-    int ready = poll(waiting, 2, static_cast<int>(std::min<int64_t>(left_ms, 60'000)));
+    int ready = poll(waiting, 2, static_cast<int>(std::min<int64_t>(left_ms, kLookMs)));
     if (ready <= 0) continue;  // interrupted, or time to look at the deadline
     if (waiting[0].revents != 0) {
       ssize_t got = read(child.output.get(), buffer, sizeof buffer);
@@ -136,6 +151,7 @@ bool ReadToTheEnd(Child& child, int64_t deadline_ms, std::string& output) {
         continue;
       }
       output.append(buffer, static_cast<size_t>(got));
+      ShowLines(command, unfinished, {buffer, static_cast<size_t>(got)});
       if (output.size() > 2 * kKeptOutputBytes) KeepEnd(output, kKeptOutputBytes);
     } else if (waiting[1].revents != 0) {
       return true;
@@ -149,9 +165,12 @@ Result<CommandOutcome> Run(const Command& command) {
   int64_t deadline_ms = MonotonicMs() + std::chrono::milliseconds(command.deadline).count();
   TRY(Child child, Start(command));
   CommandOutcome outcome;
-  bool ended = ReadToTheEnd(child, deadline_ms, outcome.output);
+  bool ended = ReadToTheEnd(child, command, deadline_ms, outcome.output);
   if (!ended) kill(-child.id, SIGKILL);
   int status = WaitForEnd(child.id);
+  if (!ended && IsCancelled(command)) {
+    return Fail(Error(ErrorKind::kCancelled, command.argv[0] + " was cancelled"));
+  }
   if (!ended) {
     return Fail(Error(ErrorKind::kDeadlineExceeded,
                       command.argv[0] + " did not end within " + std::to_string(command.deadline.count()) + " s"));

@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,6 +23,7 @@ struct Command {
   std::string working_directory;                                 // empty: the caller's
   std::chrono::seconds deadline{1800};                           // then SIGKILL to its process group
   const std::atomic<bool>* cancelled = nullptr;                  // looked at five times a second; true: SIGKILL too
+  std::function<void(std::string_view)> on_line;                 // shown each line of the output as it comes
 };
 
 // Runs to the end; blocks the calling thread. An error means that it could not be started, passed its deadline

@@ -46,6 +46,24 @@ TEST(SubprocessTest, KeepsTheEndOfALongOutputWithinTheCap) {
   EXPECT_TRUE(outcome->output.starts_with("a"));
 }
 
+TEST(SubprocessTest, ShowsLinesAsTheyCome) {
+  std::vector<std::string> lines;
+  Command command = Shell("echo one; echo; printf 'two\\nthree'");
+  command.on_line = [&](std::string_view line) { lines.emplace_back(line); };
+  ASSERT_TRUE(io::Run(command));
+  EXPECT_EQ(lines, (std::vector<std::string>{"one", "", "two"}));
+}
+
+TEST(SubprocessTest, ACancellationEndsIt) {
+  std::atomic<bool> cancelled = false;
+  Command command = Shell("echo started; exec sleep 600");
+  command.cancelled = &cancelled;
+  command.on_line = [&](std::string_view) { cancelled = true; };
+  auto outcome = io::Run(command);
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().kind, ErrorKind::kCancelled);
+}
+
 TEST(SubprocessTest, TheDeadlineEndsTheWholeProcessGroup) {
   // The grandchild holds the pipe too and prints its id first.
   Command command = Shell("sh -c 'echo $$ >&2; exec sleep 600' & wait");

@@ -23,6 +23,11 @@ def build_directory():
     return pathlib.Path(os.environ.get("SAGEBRUSH_BUILD", REPOSITORY / "build/dev"))
 
 
+def wheels():
+    """The directory of prebuilt wheels, if there is one."""
+    return os.environ.get("SAGEBRUSH_WHEELS")
+
+
 def images_cache():
     return pathlib.Path(os.environ.get("SAGEBRUSH_IMAGES_CACHE", REPOSITORY / "build/images-cache"))
 
@@ -68,6 +73,8 @@ class Engine:
         images_cache().mkdir(parents=True, exist_ok=True)
         command = [self.binary, "serve", "--data-dir", self.data_dir, "--listen", self.listen,
                    "--images-cache", images_cache()]
+        if wheels():
+            command += ["--wheels", wheels()]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=free_environment() | variables, start_new_session=True)

@@ -12,12 +12,14 @@ name = "tensorflow-training"
 pattern = '(?:[^/]+/)*(?:tensorflow-training|sagemaker-tensorflow-scriptmode):(?<version>\d+\.\d+(?:\.\d+)?)-cpu-py(?<python>\d{2,3})(?:-.*)?'
 python = "{python}"
 requirements = ["tensorflow-cpu=={version}", "scipy", "pandas", "scikit-learn", "pillow", "requests", "boto3", "psutil", "pyyaml"]
+mpi_requirements = ["horovod==0.28.1"]
 
 [[image]]
 name = "tensorflow-training-gpu"
 pattern = '(?:[^/]+/)*(?:tensorflow-training|sagemaker-tensorflow-scriptmode):(?<version>\d+\.\d+(?:\.\d+)?)-gpu-py(?<python>\d{2,3})(?:-.*)?'
 python = "{python}"
 requirements = ["tensorflow=={version}", "scipy", "pandas", "scikit-learn", "pillow", "requests", "boto3", "psutil", "pyyaml"]
+mpi_requirements = ["horovod==0.28.1"]
 
 # Plain Python without any package: image_uri="sagebrush/python:3.11" (or :latest).
 [[image]]

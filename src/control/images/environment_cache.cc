@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "control/images/horovod.h"
 #include "io/file.h"
 #include "io/subprocess.h"
 
@@ -57,32 +58,32 @@ EnvironmentCache::EnvironmentCache(ImageCatalog catalog, Options options)
     : catalog_(std::move(catalog)), options_(std::move(options)) {}
 
 EnvironmentCache::~EnvironmentCache() {
-  std::map<std::string, std::unique_ptr<Build>> builds;
+  std::map<ImageRequest, std::unique_ptr<Build>> builds;
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;  // ends uv
     builds.swap(builds_);
   }
-  for (auto& [uri, build] : builds) {
+  for (auto& [image, build] : builds) {
     if (build->thread.joinable()) build->thread.join();
   }
 }
 
-EnvironmentCache::State EnvironmentCache::Ensure(const std::string& image_uri) {
+EnvironmentCache::State EnvironmentCache::Ensure(const ImageRequest& image) {
   std::lock_guard lock(mutex_);
-  auto found = builds_.find(image_uri);
+  auto found = builds_.find(image);
   if (found != builds_.end()) return found->second->state;
   if (stopping_) return {};
   auto build = std::make_unique<Build>();
-  build->thread = std::thread([this, image_uri] { RunBuild(image_uri); });
-  return builds_.emplace(image_uri, std::move(build)).first->second->state;
+  build->thread = std::thread([this, image] { RunBuild(image); });
+  return builds_.emplace(image, std::move(build)).first->second->state;
 }
 
-void EnvironmentCache::Forget(const std::string& image_uri) {
+void EnvironmentCache::Forget(const ImageRequest& image) {
   std::unique_ptr<Build> forgotten;
   {
     std::lock_guard lock(mutex_);
-    auto found = builds_.find(image_uri);
+    auto found = builds_.find(image);
     if (found == builds_.end() || found->second->state.phase != State::Phase::kFailed) return;
     forgotten = std::move(found->second);
     builds_.erase(found);
@@ -90,27 +91,35 @@ void EnvironmentCache::Forget(const std::string& image_uri) {
   if (forgotten->thread.joinable()) forgotten->thread.join();
 }
 
-void EnvironmentCache::RunBuild(std::string image_uri) {
+void EnvironmentCache::RunBuild(ImageRequest image) {
   int64_t begun_ms = MonotonicMs();
-  Result<driver::Environment> made = Make(image_uri);
+  Result<driver::Environment> made = Make(image);
   State state;
   if (made) {
     state.phase = State::Phase::kReady;
     state.environment = *std::move(made);
     Log(LogLevel::kInfo, "image_ready",
-        {{"image", image_uri}, {"venv", state.environment.venv.string()}, {"ms", MonotonicMs() - begun_ms}});
+        {{"image", image.uri}, {"venv", state.environment.venv.string()}, {"ms", MonotonicMs() - begun_ms}});
   } else {
     state.phase = State::Phase::kFailed;
     state.failure = made.error().message;
-    Log(LogLevel::kWarning, "image_failed", {{"image", image_uri}, {"error", state.failure}});
+    Log(LogLevel::kWarning, "image_failed", {{"image", image.uri}, {"error", state.failure}});
   }
   {
     std::lock_guard lock(mutex_);
-    auto found = builds_.find(image_uri);
+    auto found = builds_.find(image);
     if (found == builds_.end()) return;  // stopping
+    state.progress = std::move(found->second->state.progress);
     found->second->state = std::move(state);
   }
   if (options_.on_change) options_.on_change();
+}
+
+void EnvironmentCache::Tell(const ImageRequest& image, std::string line) {
+  Log(LogLevel::kInfo, "image_progress", {{"image", image.uri}, {"said", line}});
+  std::lock_guard lock(mutex_);
+  auto found = builds_.find(image);
+  if (found != builds_.end()) found->second->state.progress.push_back(std::move(line));
 }
 
 const std::vector<PythonInterpreter>& EnvironmentCache::Interpreters() {
@@ -118,9 +127,14 @@ const std::vector<PythonInterpreter>& EnvironmentCache::Interpreters() {
   return interpreters_;
 }
 
-Result<driver::Environment> EnvironmentCache::Make(const std::string& image_uri) {
-  Result<ImageRecipe> recipe = catalog_.Find(image_uri);
+Result<driver::Environment> EnvironmentCache::Make(const ImageRequest& image) {
+  Result<ImageRecipe> recipe = catalog_.Find(image.uri);
   if (!recipe) return Fail(Error(ErrorKind::kInvalidArgument, "ClientError: " + recipe.error().message));
+  if (image.mpi) {
+    recipe->requirements.insert(recipe->requirements.end(), recipe->mpi_requirements.begin(),
+                                recipe->mpi_requirements.end());
+  }
+  auto say = [this, &image](std::string line) { Tell(image, std::move(line)); };
   std::vector<PythonInterpreter> candidates = ByNearness(Interpreters(), recipe->python);
   if (candidates.empty()) {
     return Fail(Error(ErrorKind::kUnavailable,
@@ -129,7 +143,7 @@ Result<driver::Environment> EnvironmentCache::Make(const std::string& image_uri)
   }
   std::string reasons;
   for (const PythonInterpreter& python : candidates) {
-    Result<driver::Environment> made = MakeWith(*recipe, python);
+    Result<driver::Environment> made = MakeWith(*recipe, python, say);
     if (made) {
       made->note = recipe->note;
       if (!recipe->python.empty() && python.minor() != recipe->python) {
@@ -142,12 +156,13 @@ Result<driver::Environment> EnvironmentCache::Make(const std::string& image_uri)
     if (made.error().kind != ErrorKind::kFailedPrecondition) break;  // another Python would not help
   }
   if (reasons.size() > 800) reasons = reasons.substr(0, 800) + "…";
-  return Fail(Error(ErrorKind::kInvalidArgument, "ClientError: the environment of image '" + image_uri + "' (" +
+  return Fail(Error(ErrorKind::kInvalidArgument, "ClientError: the environment of image '" + image.uri + "' (" +
                                                      Joined(recipe->requirements) +
                                                      ") cannot be made on this machine. " + reasons));
 }
 
-Result<driver::Environment> EnvironmentCache::MakeWith(const ImageRecipe& recipe, const PythonInterpreter& python) {
+Result<driver::Environment> EnvironmentCache::MakeWith(const ImageRecipe& recipe, const PythonInterpreter& python,
+                                                       const Say& say) {
   std::string hash = ContentHash(recipe, python);
   fs::path folder = options_.directory / hash;
   driver::Environment environment{folder / "venv", {}, ""};
@@ -160,7 +175,7 @@ Result<driver::Environment> EnvironmentCache::MakeWith(const ImageRecipe& recipe
   if (fs::exists(folder / "environment.json", ignored)) return environment;
   TRYV(io::RemoveTree(folder));
   TRYV(io::MakeDirectories(folder));
-  Result<void> installed = Install(folder, recipe, python);
+  Result<void> installed = Install(folder, recipe, python, say);
   if (!installed) {
     static_cast<void>(io::RemoveTree(folder));
     return Fail(installed.error());
@@ -171,7 +186,7 @@ Result<driver::Environment> EnvironmentCache::MakeWith(const ImageRecipe& recipe
 }
 
 Result<void> EnvironmentCache::Install(const fs::path& folder, const ImageRecipe& recipe,
-                                       const PythonInterpreter& python) {
+                                       const PythonInterpreter& python, const Say& say) {
   // Jobs write no bytecode (what they could write would be gone with them), so it is made here, once.
   // --seed: scripts and requirements.txt expect pip in the image.
   io::Command make{{options_.uv, "--no-config", "venv", "--quiet", "--seed", "--python", python.executable.string(),
@@ -188,9 +203,14 @@ Result<void> EnvironmentCache::Install(const fs::path& folder, const ImageRecipe
                   "--compile-bytecode",
                   "--python",
                   (folder / "venv/bin/python").string()};
-  install.argv.insert(install.argv.end(), recipe.requirements.begin(), recipe.requirements.end());
+  std::string horovod;  // there are no wheels of it, and no other package is built from source
+  for (const std::string& requirement : recipe.requirements) {
+    bool ours = requirement.starts_with("horovod==");
+    if (ours) horovod = requirement.substr(requirement.find("==") + 2);
+    if (!ours) install.argv.push_back(requirement);
+  }
   for (const io::Command* step : {&make, &install}) {
-    if (step == &install && recipe.requirements.empty()) break;
+    if (step == &install && recipe.requirements.size() == (horovod.empty() ? 0u : 1u)) break;
     Log(LogLevel::kInfo, "image_step", {{"command", Joined(step->argv)}});
     Result<io::CommandOutcome> outcome = io::Run(*step);
     if (!outcome) {
@@ -198,7 +218,9 @@ Result<void> EnvironmentCache::Install(const fs::path& folder, const ImageRecipe
     }
     if (outcome->exit_code != 0) return Fail(Error(ErrorKind::kFailedPrecondition, Cause(outcome->output)));
   }
-  return {};
+  if (horovod.empty()) return {};
+  return InstallHorovod({horovod, folder / "venv/bin/python", options_.directory / "wheels", options_.wheels,
+                         options_.uv, make.environment, &stopping_, say});
 }
 
 }  // namespace sagebrush::control

@@ -16,6 +16,14 @@
 
 namespace sagebrush::control {
 
+// An image as one job uses it.
+struct ImageRequest {
+  std::string uri;
+  bool mpi = false;  // with the packages for MPI
+
+  auto operator<=>(const ImageRequest&) const = default;
+};
+
 // The Python environments that images stand for, made with uv at first use and kept by content: the folder's name is
 // the hash of the interpreter and the requirement set, so that two URIs that mean the same share one.
 //
@@ -29,6 +37,7 @@ class EnvironmentCache {
     std::string uv = "uv";  // program, looked up in PATH
     uid_t owner_uid = 0;    // programs see the environment as owned by root inside; see driver/sandbox
     gid_t owner_gid = 0;
+    std::filesystem::path wheels;     // prebuilt ones, taken where they fit; "" for none
     std::function<void()> on_change;  // called from a builder thread when a build has ended
   };
 
@@ -39,23 +48,28 @@ class EnvironmentCache {
 
   struct State {
     enum class Phase { kPreparing, kReady, kFailed } phase = Phase::kPreparing;
-    driver::Environment environment;  // in kReady
-    std::string failure;              // in kFailed: for the job's FailureReason
+    driver::Environment environment;    // in kReady
+    std::string failure;                // in kFailed: for the job's FailureReason
+    std::vector<std::string> progress;  // what takes long, for the job's log; lines are only ever added
   };
   // The environment of an image; starts making it when it is not there. A failure is reported once to each caller that
   // waited for it; the next Ensure after `Forget` tries again.
-  State Ensure(const std::string& image_uri);
-  void Forget(const std::string& image_uri);
+  State Ensure(const ImageRequest& image);
+  void Forget(const ImageRequest& image);
 
  private:
   struct Build {
     State state;
     std::thread thread;
   };
-  void RunBuild(std::string image_uri);
-  Result<driver::Environment> Make(const std::string& image_uri);
-  Result<driver::Environment> MakeWith(const ImageRecipe& recipe, const PythonInterpreter& python);
-  Result<void> Install(const std::filesystem::path& folder, const ImageRecipe& recipe, const PythonInterpreter& python);
+  // Says on, for the log of the jobs that wait.
+  using Say = std::function<void(std::string)>;
+  void RunBuild(ImageRequest image);
+  void Tell(const ImageRequest& image, std::string line);
+  Result<driver::Environment> Make(const ImageRequest& image);
+  Result<driver::Environment> MakeWith(const ImageRecipe& recipe, const PythonInterpreter& python, const Say& say);
+  Result<void> Install(const std::filesystem::path& folder, const ImageRecipe& recipe, const PythonInterpreter& python,
+                       const Say& say);
   const std::vector<PythonInterpreter>& Interpreters();
 
   const ImageCatalog catalog_;
@@ -64,7 +78,7 @@ class EnvironmentCache {
   std::vector<PythonInterpreter> interpreters_;
   std::mutex mutex_;
   std::atomic<bool> stopping_ = false;
-  std::map<std::string, std::unique_ptr<Build>> builds_;  // by image URI; guarded by mutex_
+  std::map<ImageRequest, std::unique_ptr<Build>> builds_;  // guarded by mutex_
 };
 
 }  // namespace sagebrush::control

@@ -15,7 +15,7 @@ namespace sagebrush::control {
 
 struct ImageCatalog::Entry {
   std::string name, pattern, python, note;
-  std::vector<std::string> requirements;
+  std::vector<std::string> requirements, mpi_requirements;
   std::shared_ptr<pcre2_code> compiled;
 };
 
@@ -128,8 +128,9 @@ Result<ImageCatalog> ImageCatalog::Parse(std::string_view text, std::string_view
     const toml::table* table = node.as_table();
     if (table == nullptr) return Fail(InvalidArgument(std::string(source_name) + ": 'image' must be [[image]] tables"));
     for (const auto& [key, value] : *table) {
-      if (key == "requirements" && value.is_array()) {
-        for (const toml::node& item : *value.as_array()) entry->requirements.push_back(item.value_or(std::string()));
+      if ((key == "requirements" || key == "mpi_requirements") && value.is_array()) {
+        std::vector<std::string>& list = key == "requirements" ? entry->requirements : entry->mpi_requirements;
+        for (const toml::node& item : *value.as_array()) list.push_back(item.value_or(std::string()));
         continue;
       }
       std::string* target = key == "name"      ? &entry->name
@@ -141,7 +142,7 @@ Result<ImageCatalog> ImageCatalog::Parse(std::string_view text, std::string_view
         return Fail(InvalidArgument(std::string(source_name) + ", line " + std::to_string(key.source().begin.line) +
                                     ": '" + std::string(key.str()) +
                                     "' is not a key of [[image]] or has the wrong type; known are the strings name, "
-                                    "pattern, python, note and the list requirements"));
+                                    "pattern, python, note and the lists requirements and mpi_requirements"));
       }
       *target = value.value_or(std::string());
     }
@@ -170,9 +171,10 @@ Result<ImageRecipe> ImageCatalog::Find(std::string_view image_uri) const {
     std::optional<Groups> groups = Match(entry->compiled.get(), subject);
     if (!groups) continue;
     ImageRecipe recipe{
-        entry->name, PythonVersion(Substitute(entry->python, *groups)), {}, Substitute(entry->note, *groups)};
-    for (const std::string& requirement : entry->requirements) {
-      recipe.requirements.push_back(Pin(Substitute(requirement, *groups)));
+        entry->name, PythonVersion(Substitute(entry->python, *groups)), {}, Substitute(entry->note, *groups), {}};
+    for (const auto& [from, to] : {std::pair{&entry->requirements, &recipe.requirements},
+                                   std::pair{&entry->mpi_requirements, &recipe.mpi_requirements}}) {
+      for (const std::string& requirement : *from) to->push_back(Pin(Substitute(requirement, *groups)));
     }
     return recipe;
   }

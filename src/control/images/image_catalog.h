@@ -12,10 +12,11 @@ namespace sagebrush::control {
 
 // What an image URI asks for, by the catalogue.
 struct ImageRecipe {
-  std::string name;                       // of the catalogue's entry, for messages
-  std::string python;                     // "3.12", or "" for whichever is newest
-  std::vector<std::string> requirements;  // in pip's notation; may be empty
-  std::string note;                       // said once in the job's log; "" for nothing
+  std::string name;                           // of the catalogue's entry, for messages
+  std::string python;                         // "3.12", or "" for whichever is newest
+  std::vector<std::string> requirements;      // in pip's notation; may be empty
+  std::string note;                           // said once in the job's log; "" for nothing
+  std::vector<std::string> mpi_requirements;  // added for jobs that enable MPI
 
   bool operator==(const ImageRecipe&) const = default;
 };
@@ -26,7 +27,9 @@ struct ImageRecipe {
 //   pattern       a regular expression with named groups, matched against the whole of "repository:tag"
 //   python        a Python version; {group} is replaced by the named group ("312" and "3.12" both mean 3.12)
 //   requirements  list of pip requirements; {group} likewise. "name==2.19" without a patch number means its newest
-//   patch note          a line for the job's log
+//   patch
+//   mpi_requirements  the same, added for jobs that enable MPI; "horovod==…" is built here, see horovod.h
+//   note          a line for the job's log
 class ImageCatalog {
  public:
   // An empty path: the built-in catalogue alone. A file's entries come before the built-in ones.

@@ -37,6 +37,13 @@ TEST(ImageCatalog, FindsHostedTensorFlowImages) {
   }
 }
 
+TEST(ImageCatalog, HorovodComesWithMpiAlone) {
+  ImageRecipe recipe = *BuiltIn().Find("tensorflow-training:2.15.1-cpu-py311");
+  EXPECT_THAT(recipe.mpi_requirements, Contains("horovod==0.28.1"));
+  EXPECT_THAT(recipe.requirements, testing::Not(Contains("horovod==0.28.1")));
+  EXPECT_TRUE(BuiltIn().Find("sagebrush/python:3.11")->mpi_requirements.empty());
+}
+
 TEST(ImageCatalog, PlainPythonHasNoRequirements) {
   Result<ImageRecipe> recipe = BuiltIn().Find("sagebrush/python:3.11");
   ASSERT_TRUE(recipe);

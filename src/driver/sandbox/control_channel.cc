@@ -9,31 +9,34 @@
 
 namespace sagebrush::driver {
 
-Result<void> ControlChannel::Send(const boost::json::object& message, int descriptor) {
+Result<void> ControlChannel::Send(const boost::json::object& message, const std::vector<int>& descriptors) {
+  if (descriptors.size() > kMaxDescriptors) return Fail(Internal("too many descriptors for one message"));
+  size_t bytes = descriptors.size() * sizeof(int);
   std::string body = boost::json::serialize(message);
   auto length = static_cast<uint32_t>(body.size());
   body.insert(0, reinterpret_cast<const char*>(&length), sizeof length);
   std::string_view left = body;
+  bool with_descriptors = bytes > 0;
   while (!left.empty()) {
     iovec part{const_cast<char*>(left.data()), left.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptors * sizeof(int))] = {};
     msghdr header{};
     header.msg_iov = &part;
     header.msg_iovlen = 1;
-    if (descriptor >= 0) {
+    if (with_descriptors) {
       header.msg_control = control;
-      header.msg_controllen = sizeof control;
+      header.msg_controllen = CMSG_SPACE(bytes);
       cmsghdr* ancillary = CMSG_FIRSTHDR(&header);
       ancillary->cmsg_level = SOL_SOCKET;
       ancillary->cmsg_type = SCM_RIGHTS;
-      ancillary->cmsg_len = CMSG_LEN(sizeof(int));
-      std::memcpy(CMSG_DATA(ancillary), &descriptor, sizeof descriptor);
+      ancillary->cmsg_len = CMSG_LEN(bytes);
+      std::memcpy(CMSG_DATA(ancillary), descriptors.data(), bytes);
     }
     ssize_t sent = ::sendmsg(fd_.get(), &header, MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0) return Fail(FromErrno(errno, "the instance does not answer"));
     left.remove_prefix(static_cast<size_t>(sent));
-    descriptor = -1;
+    with_descriptors = false;
   }
   return {};
 }
@@ -41,7 +44,7 @@ Result<void> ControlChannel::Send(const boost::json::object& message, int descri
 bool ControlChannel::Receive() {
   char bytes[16 * 1024];
   iovec part{bytes, sizeof bytes};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptors * sizeof(int))] = {};
   msghdr header{};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
@@ -54,12 +57,23 @@ bool ControlChannel::Receive() {
   if (got <= 0) return false;
   for (cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr; item = CMSG_NXTHDR(&header, item)) {
     if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
-    int descriptor = -1;
-    std::memcpy(&descriptor, CMSG_DATA(item), sizeof descriptor);
-    descriptor_ = io::UniqueFd(descriptor);
+    for (size_t at = 0; at + sizeof(int) <= item->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+      int descriptor = -1;
+      std::memcpy(&descriptor, CMSG_DATA(item) + at, sizeof descriptor);
+      descriptors_.emplace_back(descriptor);
+    }
   }
   buffer_.append(bytes, static_cast<size_t>(got));
-  return true;
+  uint32_t length = 0;
+  if (buffer_.size() >= sizeof length) std::memcpy(&length, buffer_.data(), sizeof length);
+  return length <= max_message_bytes_ && descriptors_.size() <= 4 * kMaxDescriptors;
+}
+
+io::UniqueFd ControlChannel::TakeDescriptor() {
+  if (descriptors_.empty()) return {};
+  io::UniqueFd first = std::move(descriptors_.front());
+  descriptors_.pop_front();
+  return first;
 }
 
 std::optional<boost::json::object> ControlChannel::Next() {

@@ -11,14 +11,19 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <map>
 
+#include "base/text.h"
 #include "driver/sandbox/netlink.h"
 #include "driver/sandbox/privileges.h"
 #include "driver/sandbox/user_namespace.h"
@@ -71,6 +76,44 @@ Result<io::UniqueFd> ListenForEngine() {
   return fd;
 }
 
+// An abstract address belongs to the instance's network namespace: nothing outside of it can connect.
+Result<io::UniqueFd> ListenForRemoteShell() {
+  io::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path + 1, kRemoteShellAddress, sizeof kRemoteShellAddress - 1);
+  auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + sizeof kRemoteShellAddress);
+  if (!fd || ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length) != 0 || ::listen(fd.get(), 128) != 0) {
+    return Fail(FromErrno(errno, "cannot listen for the remote shell inside the instance"));
+  }
+  return fd;
+}
+
+// The parent in the text of /proc/<pid>/stat: "<pid> (<name>) <state> <parent> …"; 0 for none.
+int64_t ParentIn(std::string_view stat) {
+  size_t name_end = stat.rfind(") ");
+  if (name_end == std::string_view::npos) return 0;
+  std::vector<std::string_view> fields = Split(stat.substr(name_end + 2), ' ');
+  return fields.size() > 1 ? ParseInt(fields[1]).value_or(0) : 0;
+}
+
+// The programs that mpirun and its daemons run here, each the parent of whatever it started itself.
+std::vector<pid_t> Ranks() {
+  std::vector<pid_t> ranks;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    std::optional<int64_t> pid = ParseInt(entry.path().filename().native());
+    if (!pid || *pid <= 1) continue;
+    Result<std::string> stat = io::ReadFile(entry.path() / "stat");
+    int64_t parent = stat ? ParentIn(*stat) : 0;
+    if (parent <= 1) continue;
+    Result<std::string> name = io::ReadFile("/proc/" + std::to_string(parent) + "/comm");
+    bool launcher = name && (name->starts_with("mpirun") || name->starts_with("orterun") || *name == "orted\n");
+    if (launcher) ranks.push_back(static_cast<pid_t>(*pid));
+  }
+  return ranks;
+}
+
 Result<void> GiveUpRoot(const InitPlan& plan) {
   if (plan.user_namespace >= 0) {
     if (::setns(plan.user_namespace, CLONE_NEWUSER) != 0) {
@@ -113,10 +156,11 @@ class Init {
     TRYV(BuildNetwork(plan_));
     OpenLowPorts();
     RootTree::Mask();
-    TRY(io::UniqueFd listener, ListenForEngine());
+    TRY(io::UniqueFd engine, ListenForEngine());
+    TRY(io::UniqueFd remote_shell, ListenForRemoteShell());
     TRYV(GiveUpRoot(plan_));
     SetLimits(plan_);
-    return control_.Send({{"event", "ready"}}, listener.get());
+    return control_.Send({{"event", "ready"}}, {engine.get(), remote_shell.get()});
   }
 
   [[noreturn]] void Serve() {
@@ -166,6 +210,10 @@ class Init {
       } else if (child == current_) {
         current_ = 0;
         static_cast<void>(control_.Send({{"event", "ended"}, {"status", status}}));
+      } else if (auto remote = remotes_.find(child); remote != remotes_.end()) {
+        int64_t id = remote->second;
+        remotes_.erase(remote);
+        static_cast<void>(control_.Send({{"event", "remote_ended"}, {"id", id}, {"status", status}}));
       }
     }
   }
@@ -173,8 +221,8 @@ class Init {
   void Handle(const json::object& request) {
     const json::value* kind = request.if_contains("kind");
     std::string_view name = kind != nullptr && kind->is_string() ? std::string_view(kind->get_string()) : "";
-    if (name == "signal") {
-      if (current_ > 0) ::kill(-current_, static_cast<int>(request.at("signal").as_int64()));
+    if (name == "signal" || name == "signal_ranks" || name == "signal_remote") {
+      Signal(request, name);
     } else if (name == "kill_all") {
       // Whoever forks meanwhile is caught by the next round; none is left when there is no child.
       while (::kill(-1, SIGKILL) == 0) Reap(0);
@@ -184,6 +232,37 @@ class Init {
       Launch(request, true, name == "exec" ? current_ : companion_);
     } else if (name == "task") {
       Launch(request, false, current_);
+    } else if (name == "remote") {
+      LaunchRemote(request);
+    }
+  }
+
+  void Signal(const json::object& request, std::string_view name) {
+    int signal = static_cast<int>(request.at("signal").as_int64());
+    if (name == "signal_remote") {
+      for (const auto& [pid, id] : remotes_) {
+        if (id == request.at("id").as_int64()) ::kill(-pid, signal);
+      }
+      return;
+    }
+    // mpirun itself would give its programs a second after SIGTERM.
+    std::vector<pid_t> ranks = name == "signal_ranks" ? Ranks() : std::vector<pid_t>{};
+    for (pid_t rank : ranks) ::kill(rank, signal);
+    if (ranks.empty() && current_ > 0) ::kill(-current_, signal);
+  }
+
+  void LaunchRemote(const json::object& request) {
+    int64_t id = request.at("id").as_int64();
+    std::array<io::UniqueFd, 3> streams;
+    for (io::UniqueFd& stream : streams) stream = control_.TakeDescriptor();
+    pid_t child = ::fork();
+    if (child < 0) {
+      static_cast<void>(control_.Send({{"event", "remote_ended"}, {"id", id}, {"status", 255 << 8}}));
+    } else if (child > 0) {
+      remotes_[child] = id;
+    } else {
+      EnterProgramState({streams[0].get(), streams[1].get(), streams[2].get()});
+      Exec(request);
     }
   }
 
@@ -194,24 +273,21 @@ class Init {
     } else if (child > 0) {
       launched = child;
     } else {
+      int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+      EnterProgramState({null, plan_.log, plan_.log});
       exec ? Exec(request) : RunTask(request);
     }
   }
 
   [[noreturn]] void Die(std::string message) {
     message += "\n";
-    static_cast<void>(io::WriteAll(plan_.log, message));
+    static_cast<void>(io::WriteAll(2, message));
     ::_exit(127);
   }
 
-  void EnterProgramState() {
+  void EnterProgramState(const std::array<int, 3>& streams) {
     ::setsid();
-    if (int null = ::open("/dev/null", O_RDONLY); null > 0) {
-      ::dup2(null, 0);
-      ::close(null);
-    }
-    ::dup2(plan_.log, 1);
-    ::dup2(plan_.log, 2);
+    for (int i = 0; i < 3; ++i) ::dup2(streams[static_cast<size_t>(i)], i);
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -219,7 +295,6 @@ class Init {
   }
 
   [[noreturn]] void Exec(const json::object& request) {
-    EnterProgramState();
     if (Result<void> joined = plan_.cgroup->Join(); !joined) Die(joined.error().message);
     std::vector<std::string> argv_text, env_text;
     for (const json::value& item : request.at("argv").as_array()) argv_text.emplace_back(item.as_string());
@@ -242,7 +317,6 @@ class Init {
 
   [[noreturn]] void RunTask(const json::object& request) {
     control_.Close();
-    EnterProgramState();
     ::umask(022);
     if (Result<void> dropped = DropPrivileges(); !dropped) Die(dropped.error().message);
     ::_exit(plan_.task(std::string(request.at("name").as_string()), plan_.result));
@@ -250,8 +324,9 @@ class Init {
 
   const InitPlan& plan_;
   ControlChannel control_;
-  pid_t current_ = 0;    // the program or task that runs, leader of its session
-  pid_t companion_ = 0;  // what runs beside it until "kill_all"; gets no other signal
+  pid_t current_ = 0;                 // the program or task that runs, leader of its session
+  pid_t companion_ = 0;               // what runs beside it until "kill_all"; gets no other signal
+  std::map<pid_t, int64_t> remotes_;  // what other instances, or this one, started through the remote shell; their ids
 };
 
 }  // namespace

@@ -15,6 +15,9 @@ namespace sagebrush::driver {
 // the exit code.
 using TaskHandler = std::function<int(const std::string& name, int result_fd)>;
 
+// The abstract Unix socket inside an instance at which its `ssh` finds the agent.
+inline constexpr char kRemoteShellAddress[] = "sagebrush-remote-shell";
+
 struct InitPlan {
   RootTree* tree = nullptr;
   const Cgroup* cgroup = nullptr;
