@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "driver/spec_json.h"
 
 namespace sagebrush::agent {
@@ -295,7 +296,7 @@ Result<void> Instance::StartParameterServer() {
                                  {"argv", json::array(argv.begin(), argv.end())},
                                  {"env", json::array(variables.begin(), variables.end())},
                                  {"cwd", "/"}}));
-  if (spec_.rank == 0) return {};
+  if (ClusterPlace(spec_) == 0) return {};
   // A program that waits for ever for a cluster that is gone is ended; one that is about to end by itself may do so.
   int64_t patience_ms = layout_ == ClusterLayout::kCoordinated ? 0 : LeaveMs();
   loop_->EndProgramWhen([this, patience_ms, seen_ms = int64_t{0}]() mutable {
@@ -310,13 +311,14 @@ Result<void> Instance::StartParameterServer() {
 Result<int> Instance::LeaveCluster(int wait_status) {
   SetPhase(Phase::kTraining, false);  // training_ended_ms, for the other hosts to see
   bool stopped = loop_->stop_requested();
+  int place = ClusterPlace(spec_);
   if (!loop_->companion_end() && !stopped) {
-    if (wait_status != 0 && spec_.rank > 0 && (loop_->released() || HostEnded(0))) {
+    if (wait_status != 0 && place > 0 && (loop_->released() || HostEnded(0))) {
       Say("host 1 has ended, and with it this host's part");
       return 0;
     }
-    if (wait_status == 0 && spec_.rank > 0) TRYV(loop_->AwaitOrStop([this] { return HostEnded(0); }));
-    if (wait_status == 0 && spec_.rank == 0 && layout_ == ClusterLayout::kParameterServers) {
+    if (wait_status == 0 && place > 0) TRYV(loop_->AwaitOrStop([this] { return HostEnded(0); }));
+    if (wait_status == 0 && place == 0 && layout_ == ClusterLayout::kParameterServers) {
       int64_t until_ms = MonotonicMs() + LeaveMs();
       TRYV(loop_->AwaitOrStop([this, until_ms] { return OtherHostsEnded() || MonotonicMs() >= until_ms; }));
     }
@@ -331,9 +333,11 @@ Result<int> Instance::LeaveCluster(int wait_status) {
   return Fail(Error(ErrorKind::kUnavailable, std::move(reason)));
 }
 
-// Whether that host's program has ended, or will never run. All instances of a job are on one machine, each in its
-// directory beside the others.
-bool Instance::HostEnded(int rank) const {
+// Whether the program of the cluster's host at that place has ended, or will never run. All instances of a job are on
+// one machine, each in its directory beside the others.
+bool Instance::HostEnded(int place) const {
+  std::string name = ClusterHosts(spec_).at(static_cast<size_t>(place));  // "algo-<rank + 1>"
+  int64_t rank = ParseInt(std::string_view(name).substr(5)).value_or(0) - 1;
   driver::InstanceFiles host{files_.directory.parent_path() / (driver::JobKey(spec_.id) + "." + std::to_string(rank))};
   bool alive = driver::IsLocked(host.lock());
   Result<std::string> text = io::ReadFile(host.status());
@@ -343,8 +347,9 @@ bool Instance::HostEnded(int rank) const {
 }
 
 bool Instance::OtherHostsEnded() const {
-  for (int rank = 1; rank < spec_.count; ++rank) {
-    if (!HostEnded(rank)) return false;
+  int hosts = static_cast<int>(ClusterHosts(spec_).size());
+  for (int place = 1; place < hosts; ++place) {
+    if (!HostEnded(place)) return false;
   }
   return true;
 }

@@ -40,7 +40,7 @@ class Instance {
   Result<boost::json::object> Task(const std::string& name);
   Result<void> StartParameterServer();
   Result<int> LeaveCluster(int wait_status);
-  bool HostEnded(int rank) const;
+  bool HostEnded(int place) const;
   bool OtherHostsEnded() const;
   int64_t LeaveMs() const;
   Result<int> Execute(const std::vector<std::string>& argv, const std::string& directory);
