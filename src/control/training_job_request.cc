@@ -118,6 +118,12 @@ Result<void> CheckUnsupported(const sm::CreateTrainingJobRequest& request) {
   if (request.TensorBoardOutputConfig) {
     return Fail(NotHonoured("TensorBoardOutputConfig", "write the logs below /opt/ml/output/data instead"));
   }
+  // One instance has nobody to speak with.
+  if (request.EnableInterContainerTrafficEncryption.value_or(false) && InstanceCountOf(request) > 1) {
+    return Fail(NotHonoured("EnableInterContainerTrafficEncryption",
+                            "the instances of a job speak over a network that no other job and nothing outside this "
+                            "machine can reach, in clear text; leave it out"));
+  }
   if (request.RemoteDebugConfig && request.RemoteDebugConfig->EnableRemoteDebug.value_or(false)) {
     return Fail(NotHonoured("RemoteDebugConfig.EnableRemoteDebug"));
   }

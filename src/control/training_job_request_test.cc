@@ -50,6 +50,11 @@ TEST(TrainingJobRequest, RefusesWhatIsNotHonouredByName) {
       {"LocalPath '/usr' would cover", [](auto& r) { r.CheckpointConfig = {{"s3://b/c", "/usr/"}}; }},
       {"LocalPath '/' would cover", [](auto& r) { r.CheckpointConfig = {{"s3://b/c", "/"}}; }},
       {"LocalPath '/proc/x' would cover", [](auto& r) { r.CheckpointConfig = {{"s3://b/c", "/proc/x"}}; }},
+      {"EnableInterContainerTrafficEncryption",
+       [](auto& r) {
+         r.ResourceConfig->InstanceCount = 2;
+         r.EnableInterContainerTrafficEncryption = true;
+       }},
       {"TensorBoardOutputConfig", [](auto& r) { r.TensorBoardOutputConfig = sm::TensorBoardOutputConfig{}; }},
       {"DebugRuleConfigurations", [](auto& r) { r.DebugRuleConfigurations.emplace_back(); }},
       {"S3 URI", [](auto& r) { r.OutputDataConfig.S3OutputPath = "/tmp"; }},
@@ -61,6 +66,39 @@ TEST(TrainingJobRequest, RefusesWhatIsNotHonouredByName) {
     ASSERT_FALSE(checked) << c.field;
     EXPECT_EQ(checked.error().code, "ValidationException");
     EXPECT_THAT(checked.error().message, HasSubstr(c.field));
+  }
+}
+
+TEST(TrainingJobRequest, OneInstanceHasNoTrafficToEncrypt) {
+  sm::CreateTrainingJobRequest request = TestRequest("job");
+  request.EnableInterContainerTrafficEncryption = true;
+  EXPECT_TRUE(CheckTrainingJobRequest(request));
+}
+
+TEST(TrainingJobRequest, TakesAttemptsAndLimitsFromTheRequest) {
+  sm::CreateTrainingJobRequest request = TestRequest("job");
+  EXPECT_EQ(LimitsOf(request).max_retries, 0);
+  request.RetryStrategy = sm::RetryStrategy{3};
+  request.StoppingCondition->MaxPendingTimeInSeconds = 7200;
+  domain::TrainingJobLimits limits = LimitsOf(request);
+  EXPECT_EQ(limits.max_retries, 3);
+  EXPECT_EQ(limits.max_pending_ms, 7'200'000);
+  EXPECT_EQ(limits.max_wait_ms, 0);
+  EXPECT_FALSE(limits.spot);
+  request.EnableManagedSpotTraining = true;
+  request.StoppingCondition->MaxWaitTimeInSeconds = 7200;
+  EXPECT_TRUE(LimitsOf(request).spot);
+  EXPECT_EQ(LimitsOf(request).max_wait_ms, 7'200'000);
+}
+
+TEST(TrainingJobRequest, ChecksTheCheckpoints) {
+  sm::CreateTrainingJobRequest request = TestRequest("job");
+  request.CheckpointConfig = sm::CheckpointConfig{"s3://b/c", {}};
+  ASSERT_TRUE(CheckTrainingJobRequest(request));
+  EXPECT_EQ(CheckpointPath(request), "/opt/ml/checkpoints");
+  for (const char* path : {"/opt/ml/checkpoints/", "/data/x", "/opt/ml/model", "/tmp/ckpt"}) {
+    request.CheckpointConfig->LocalPath = path;
+    EXPECT_TRUE(CheckTrainingJobRequest(request)) << path;
   }
 }
 
