@@ -172,6 +172,24 @@ TEST(TrainingJobReconciler, ARestartAdoptsWhatRuns) {
   EXPECT_EQ(plane.machine_->created(First("job")), 1);
 }
 
+TEST(TrainingJobReconciler, WhatAJobPrintsIsNoReasonToLookAtItsState) {
+  ControlPlane plane;
+  plane.Create(TestRequest("job"));
+  ASSERT_TRUE(plane.AwaitStarted(First("job")));
+  plane.machine_->AdvanceTo(First("job"), Phase::kTraining);
+  ASSERT_TRUE(plane.AwaitSecondary("job", "Training"));
+  int64_t begin_ms = MonotonicMs(), before = plane.machine_->inspections();
+  for (int line = 0; line < 2000; ++line) {
+    plane.machine_->Print(First("job"), std::to_string(line));
+    if (line % 100 == 0) ASSERT_TRUE(plane.log_pump_->Drain(First("job")));
+  }
+  int64_t looks = plane.machine_->inspections() - before, resyncs = (MonotonicMs() - begin_ms) / 500 + 2;
+  EXPECT_LE(looks, 2 * resyncs);
+  plane.machine_->AdvanceTo(First("job"), Phase::kEnded);
+  ASSERT_TRUE(plane.AwaitStatus("job", "Completed"));
+  EXPECT_EQ(plane.LogLines("job").size(), 2000u);
+}
+
 TEST(TrainingJobReconciler, AnInstanceOfNoJobIsDestroyedAtStart) {
   ControlPlane plane;
   plane.Create(TestRequest("job"));

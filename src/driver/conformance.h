@@ -6,8 +6,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -263,10 +263,10 @@ TYPED_TEST_P(DriverConformance, Obligation7LowerEpochsAreRefused) {
 TYPED_TEST_P(DriverConformance, Obligation8TheListenerHearsOfChanges) {
   std::mutex mutex;
   std::condition_variable heard;
-  std::set<std::pair<InstanceId, News>> told;
+  std::map<std::pair<InstanceId, News>, int> told;
   this->driver().SetListener([&](const InstanceId& id, News news) {
     std::lock_guard lock(mutex);
-    told.insert({id, news});
+    ++told[{id, news}];
     heard.notify_all();
   });
   InstanceSpec spec = this->harness_->Spec("news.1.0", Program::kPrints);
@@ -274,11 +274,15 @@ TYPED_TEST_P(DriverConformance, Obligation8TheListenerHearsOfChanges) {
   this->harness_->LetRun(spec.id);
   {
     std::unique_lock lock(mutex);
-    EXPECT_TRUE(
-        heard.wait_for(lock, std::chrono::seconds(60), [&] { return told.contains({spec.id, News::kStatus}); }));
+    EXPECT_TRUE(heard.wait_for(lock, std::chrono::seconds(60), [&] {
+      return told.contains({spec.id, News::kStatus}) && told.contains({spec.id, News::kLog});
+    }));
   }
   this->AwaitPhase(spec.id, Phase::kEnded);
   this->driver().SetListener({});
+  std::lock_guard lock(mutex);
+  int status_calls = told[{spec.id, News::kStatus}];
+  EXPECT_LE(status_calls, 12) << "two for each phase at most: a hundred lines are no news of the status";
 }
 
 TYPED_TEST_P(DriverConformance, Obligation9AHeldProgramWaitsForItsRelease) {

@@ -114,24 +114,33 @@ void FakeMachine::Tell(const InstanceId& id, News news) {
 }
 
 void FakeMachine::Advance(const InstanceId& id) {
-  {
-    std::lock_guard lock(mutex_);
-    Step(Find(id));
-  }
-  Tell(id, News::kStatus);
-}
-
-void FakeMachine::AdvanceTo(const InstanceId& id, Phase phase) {
+  bool printed = false;
   {
     std::lock_guard lock(mutex_);
     Instance& instance = Find(id);
+    size_t lines = instance.log.size();
+    Step(instance);
+    printed = instance.log.size() > lines;
+  }
+  Tell(id, News::kStatus);
+  if (printed) Tell(id, News::kLog);
+}
+
+void FakeMachine::AdvanceTo(const InstanceId& id, Phase phase) {
+  bool printed = false;
+  {
+    std::lock_guard lock(mutex_);
+    Instance& instance = Find(id);
+    size_t lines = instance.log.size();
     while (instance.status.phase < phase && !IsFinal(instance.status.phase)) {
       Phase before = instance.status.phase;
       Step(instance);
       if (instance.status.phase == before) break;  // held
     }
+    printed = instance.log.size() > lines;
   }
   Tell(id, News::kStatus);
+  if (printed) Tell(id, News::kLog);
 }
 
 void FakeMachine::Print(const InstanceId& id, const std::string& line) {
