@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "driver/spec_json.h"
 
 namespace sagebrush::agent {
@@ -53,9 +54,12 @@ Instance::Instance(AgentOptions options, driver::InstanceSpec spec)
 void Instance::Run() {
   SetPhase(Phase::kStarting, false);
   Result<void> run = Start();
+  status_.machine_failed = !run;
   if (run && !loop_->stop_requested()) run = Download();
+  if (run && spec_.held && !loop_->stop_requested()) run = AwaitRelease();
   if (run && !loop_->stop_requested()) run = Train();
   if (!run) FailWith(run.error().message);
+  if (loop_ && loop_->broken()) status_.machine_failed = true;
   if (trained_) Upload();
   Finish();
 }
@@ -77,7 +81,7 @@ void Instance::SetPhase(Phase phase, bool durable) {
     ::_exit(1);
   }
   FAILPOINT("agent.status.after_write");
-  Hint();
+  Hint(driver::kStatusHint);
 }
 
 void Instance::FailWith(const std::string& reason) {
@@ -90,15 +94,15 @@ void Instance::Say(const std::string& line) {
 }
 
 // A nudge to the engine, if one listens: this instance has news. It reads the news from the files.
-void Instance::Hint() {
+void Instance::Hint(const char* news) {
   if (!hint_socket_ || !hint_directory_) return;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::string path = "/proc/self/fd/" + std::to_string(hint_directory_.get()) + "/hints.sock";
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  const std::string& id = spec_.id.value();
-  ::sendto(hint_socket_.get(), id.data(), id.size(), MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address),
-           sizeof address);
+  std::string text = std::string(news) + " " + spec_.id.value();
+  ::sendto(hint_socket_.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
+           reinterpret_cast<sockaddr*>(&address), sizeof address);
 }
 
 // --- 1 Starting ----------------------------------------------------------------------------------------------------
@@ -114,7 +118,7 @@ Result<void> Instance::OpenFiles() {
   hint_directory_ = io::UniqueFd(::open((files_.directory / "../..").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   hint_socket_ = io::UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   TRY(io::UniqueFd spool, io::Open(files_.log(), O_RDWR | O_CREAT | O_TRUNC | O_APPEND));
-  log_ = std::make_unique<LogWriter>(std::move(spool), [this] { Hint(); });
+  log_ = std::make_unique<LogWriter>(std::move(spool), [this] { Hint(driver::kLogHint); });
   TRYV(io::WriteFile(files_.reserve(), std::string(kReserveBytes, 'r'), 0600));
   TRYV(driver::RemoveStubbornTree(files_.artifacts()));
   TRYV(io::MakeDirectories(files_.artifacts(), 0700));
@@ -250,7 +254,20 @@ Result<void> Instance::Install(const std::string& file, std::vector<std::string>
   return {};
 }
 
-// --- 3 Training ----------------------------------------------------------------------------------------------------
+// --- 3 Ready -------------------------------------------------------------------------------------------------------
+
+// All is there; the programs of a gang begin together. The release arrives as a file, which wakes the loop.
+Result<void> Instance::AwaitRelease() {
+  status_.ready_ms = WallClockMs();
+  SetPhase(Phase::kReady, false);
+  FAILPOINT("agent.release.before_wait");
+  return loop_->AwaitOrStop([this] {
+    std::error_code error;
+    return fs::exists(files_.release(), error);
+  });
+}
+
+// --- 4 Training ----------------------------------------------------------------------------------------------------
 
 Result<void> Instance::Train() {
   TRYV(loop_->OpenRemoteShell());
@@ -315,7 +332,7 @@ Result<json::object> Instance::Task(const std::string& name) {
   return std::move(value.get_object());
 }
 
-// --- 4 Uploading ---------------------------------------------------------------------------------------------------
+// --- 5 Uploading ---------------------------------------------------------------------------------------------------
 
 void Instance::Upload() {
   SetPhase(Phase::kUploading, true);
@@ -365,7 +382,7 @@ void Instance::TakeOutput() {
   status_.output_archive = files_.artifacts() / "output.tar.gz";
 }
 
-// --- 5 Ended -------------------------------------------------------------------------------------------------------
+// --- 6 Ended -------------------------------------------------------------------------------------------------------
 
 void Instance::Finish() {
   status_.stopped = loop_ != nullptr && loop_->stop_requested() && (!trained_ || status_.stopped);

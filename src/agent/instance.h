@@ -17,8 +17,8 @@
 namespace sagebrush::agent {
 
 // The life of one instance, from its spec to its outcome:
-//   1 Starting → 2 Downloading → 3 Training → 4 Uploading → 5 Ended
-// A failure or a stop skips to 4 when the program has run, to 5 otherwise. Single-threaded.
+//   1 Starting → 2 Downloading → 3 Ready (when held) → 4 Training → 5 Uploading → 6 Ended
+// A failure or a stop skips to 5 when the program has run, to 6 otherwise. Single-threaded.
 class Instance {
  public:
   Instance(AgentOptions options, driver::InstanceSpec spec);
@@ -32,6 +32,7 @@ class Instance {
   Result<void> Build();
   Result<void> Download();
   Result<void> Install(const std::string& file, std::vector<std::string> pip_arguments);
+  Result<void> AwaitRelease();
   Result<void> Train();
   void Upload();
   void TakeModel();
@@ -41,6 +42,8 @@ class Instance {
   Result<boost::json::object> Task(const std::string& name);
   Result<void> StartParameterServer();
   Result<int> LeaveCluster(int wait_status);
+  int ClusterRank(int place) const;
+  bool OtherHostsEnded() const;
   int64_t LeaveMs() const;
   Result<int> RunMpi();
   Result<int> Launch();
@@ -54,7 +57,7 @@ class Instance {
   void SetPhase(driver::Phase phase, bool durable);
   void FailWith(const std::string& reason);
   void Say(const std::string& line);
-  void Hint();
+  void Hint(const char* news);
 
   AgentOptions options_;
   driver::InstanceSpec spec_;

@@ -21,6 +21,17 @@ constexpr int64_t kLongestLeaveMs = 30'000;
 
 }  // namespace
 
+// The rank in the job of the cluster's host at that place: a distribution may be for some groups of instances only.
+int Instance::ClusterRank(int place) const { return peers_.RankOf(ClusterHosts(spec_).at(static_cast<size_t>(place))); }
+
+bool Instance::OtherHostsEnded() const {
+  int hosts = static_cast<int>(ClusterHosts(spec_).size());
+  for (int place = 1; place < hosts; ++place) {
+    if (!peers_.Ended(ClusterRank(place))) return false;
+  }
+  return true;
+}
+
 // --- parameter servers ---------------------------------------------------------------------------------------------
 
 // A process that serves this host's share of the parameters for as long as the program runs.
@@ -31,11 +42,11 @@ Result<void> Instance::StartParameterServer() {
                                  {"argv", json::array(argv.begin(), argv.end())},
                                  {"env", json::array(variables.begin(), variables.end())},
                                  {"cwd", "/"}}));
-  if (spec_.rank == 0) return {};
+  if (ClusterPlace(spec_) == 0) return {};
   // A program that waits for ever for a cluster that is gone is ended; one that is about to end by itself may do so.
   int64_t patience_ms = layout_ == ClusterLayout::kCoordinated ? 0 : LeaveMs();
   loop_->EndProgramWhen([this, patience_ms, seen_ms = int64_t{0}]() mutable {
-    if (seen_ms == 0 && peers_.Ended(0)) seen_ms = MonotonicMs();
+    if (seen_ms == 0 && peers_.Ended(ClusterRank(0))) seen_ms = MonotonicMs();
     return seen_ms != 0 && MonotonicMs() - seen_ms >= patience_ms;
   });
   return {};
@@ -46,15 +57,16 @@ Result<void> Instance::StartParameterServer() {
 Result<int> Instance::LeaveCluster(int wait_status) {
   SetPhase(Phase::kTraining, false);  // training_ended_ms, for the other hosts to see
   bool stopped = loop_->stop_requested();
+  int place = ClusterPlace(spec_);
   if (!loop_->companion_end() && !stopped) {
-    if (wait_status != 0 && spec_.rank > 0 && (loop_->released() || peers_.Ended(0))) {
+    if (wait_status != 0 && place > 0 && (loop_->released() || peers_.Ended(ClusterRank(0)))) {
       Say("host 1 has ended, and with it this host's part");
       return 0;
     }
-    if (wait_status == 0 && spec_.rank > 0) TRYV(loop_->AwaitOrStop([this] { return peers_.Ended(0); }));
-    if (wait_status == 0 && spec_.rank == 0 && layout_ == ClusterLayout::kParameterServers) {
+    if (wait_status == 0 && place > 0) TRYV(loop_->AwaitOrStop([this] { return peers_.Ended(ClusterRank(0)); }));
+    if (wait_status == 0 && place == 0 && layout_ == ClusterLayout::kParameterServers) {
       int64_t until_ms = MonotonicMs() + LeaveMs();
-      TRYV(loop_->AwaitOrStop([this, until_ms] { return peers_.OthersEnded() || MonotonicMs() >= until_ms; }));
+      TRYV(loop_->AwaitOrStop([this, until_ms] { return OtherHostsEnded() || MonotonicMs() >= until_ms; }));
     }
   }
   if (!loop_->companion_end() || stopped) return wait_status;
@@ -74,18 +86,18 @@ int64_t Instance::LeaveMs() const { return std::min<int64_t>(spec_.stop_grace_ms
 
 // Host 1 runs mpirun, which runs the programs of all hosts through their remote shells; the others end with it.
 Result<int> Instance::RunMpi() {
-  if (spec_.rank == 0) return Launch();
+  if (ClusterPlace(spec_) == 0) return Launch();
   int64_t killed_ms = 0;  // for its memory
   TRYV(loop_->AwaitOrStop([this, &killed_ms] {
     if (killed_ms == 0 && sandbox_->cgroup().KilledForMemory()) killed_ms = WallClockMs();
-    return peers_.Ended(0);
+    return peers_.Ended(ClusterRank(0));
   }));
-  if (loop_->stop_requested() && !peers_.Ended(0)) {
+  if (loop_->stop_requested() && !peers_.Ended(ClusterRank(0))) {
     loop_->SignalRanks();
     loop_->SendTerm();
-    TRYV(loop_->AwaitEndOfStop([this] { return peers_.Ended(0); }));
+    TRYV(loop_->AwaitEndOfStop([this] { return peers_.Ended(ClusterRank(0)); }));
   }
-  if (killed_ms == 0 || !peers_.Failed(0)) return 0;
+  if (killed_ms == 0 || !peers_.Failed(ClusterRank(0))) return 0;
   status_.training_ended_ms = killed_ms;  // the cause of host 1's failure, so the earlier one
   return SIGKILL;
 }
@@ -96,10 +108,12 @@ Result<int> Instance::Launch() {
   TRY(int missing, RunToItsEnd({PythonOf(spec_), "-c",
                                 "import importlib.util, sys; sys.exit(importlib.util.find_spec('mpi4py') is None)"},
                                "/"));
+  int hosts = static_cast<int>(ClusterHosts(spec_).size());
   int early = 0;  // a host that has ended already
-  TRYV(loop_->AwaitOrStop([this, &early] {
+  TRYV(loop_->AwaitOrStop([this, hosts, &early] {
     bool all = true;
-    for (int rank = 1; rank < spec_.count && early == 0; ++rank) {
+    for (int place = 1; place < hosts && early == 0; ++place) {
+      int rank = ClusterRank(place);
       if (peers_.Ended(rank)) early = rank;
       all = all && peers_.Training(rank);
     }
@@ -111,8 +125,8 @@ Result<int> Instance::Launch() {
   }
   int cpus = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command_ = MpirunCommand(spec_, *mpi_, command_, environment_, missing == 0, cpus);
-  Say("host 1 launches " + std::to_string(mpi_->processes_per_host * spec_.count) + " processes on " +
-      std::to_string(spec_.count) + (spec_.count == 1 ? " host" : " hosts"));
+  Say("host 1 launches " + std::to_string(mpi_->processes_per_host * hosts) + " processes on " + std::to_string(hosts) +
+      (hosts == 1 ? " host" : " hosts"));
   log_->ForgetTail();
   log_->Observe([this](std::string_view line) { mpi_output_.Take(line); });
   loop_->SignalRanks();

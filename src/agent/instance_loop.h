@@ -55,6 +55,8 @@ class InstanceLoop {
   void Drain();
 
   bool stop_requested() const { return stop_requested_; }
+  // The instance's first process died: nothing runs inside any more, and not by a program's doing.
+  bool broken() const { return gone_; }
   // The condition of EndProgramWhen held while the program ran.
   bool released() const { return released_; }
   // How the process beside the program ended, as waitpid gives it, if it did so of itself; the program was killed then.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/tensorflow_cluster.h"
 #include "base/text.h"
 
 namespace sagebrush::agent {
@@ -79,6 +80,7 @@ void Append(std::vector<std::string>& to, std::initializer_list<std::string> mor
 
 Result<std::optional<MpiSettings>> MpiOf(const driver::InstanceSpec& spec, const Hyperparameters& hyperparameters) {
   if (!UsesToolkit(spec) || !hyperparameters.Enabled("sagemaker_mpi_enabled")) return std::nullopt;
+  if (ClusterPlace(spec) < 0) return std::nullopt;  // the distribution is for other groups of instances
   MpiSettings settings;
   std::string processes = hyperparameters.Toolkit("sagemaker_mpi_num_of_processes_per_host");
   if (!processes.empty()) {
@@ -100,8 +102,9 @@ std::vector<std::string> MpirunCommand(const driver::InstanceSpec& spec, const M
                                        const std::vector<std::string>& program,
                                        const std::vector<std::string>& environment, bool mpi4py, int cpus) {
   std::string hosts, interface = "eth0";
-  for (int rank = 0; rank < spec.count; ++rank) {
-    hosts += (hosts.empty() ? "algo-" : ",algo-") + std::to_string(rank + 1);
+  std::vector<std::string> names = ClusterHosts(spec);
+  for (const std::string& name : names) {
+    hosts += (hosts.empty() ? "" : ",") + name;
     if (settings.processes_per_host > 1) hosts += ":" + std::to_string(settings.processes_per_host);
   }
   std::vector<std::string> exported;
@@ -112,7 +115,7 @@ std::vector<std::string> MpirunCommand(const driver::InstanceSpec& spec, const M
                   name == "AWS_ACCESS_KEY_ID" || name == "AWS_SECRET_ACCESS_KEY" || name == "AWS_SESSION_TOKEN";
     if (passed) exported.push_back(name);
   }
-  int processes = settings.processes_per_host * spec.count;
+  int processes = settings.processes_per_host * static_cast<int>(names.size());
   std::vector<std::string> command = {"mpirun", "--host", hosts, "-np", std::to_string(processes)};
   Append(command, {"--allow-run-as-root", "--display-map", "--tag-output"});
   Append(command, {"-mca", "btl_tcp_if_include", interface, "-mca", "oob_tcp_if_include", interface});

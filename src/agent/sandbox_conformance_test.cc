@@ -15,6 +15,8 @@ class SandboxHarness {
         {Program::kPrints, "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); done"},
         {Program::kFails, "exit 3"},
         {Program::kWaits, "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"},
+        {Program::kKeeps,
+         "printf kept >> /srv/kept/here/state; trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"},
         {Program::kIgnoresStop, "trap '' TERM; echo ready; while :; do sleep 0.01; done"},
     };
     InstanceSpec spec = machine_.Shell(id, kScripts.at(program));
@@ -23,6 +25,7 @@ class SandboxHarness {
   }
   void LoseAgent(const InstanceId& id) { ::kill(machine_.Process(id, 0)->pid, SIGKILL); }
   void LetRun(const InstanceId&) {}
+  void Keep(const InstanceId&) {}
   int Created(const InstanceId& id) {
     // A second life would have printed everything twice.
     std::string log = machine_.Log(id);

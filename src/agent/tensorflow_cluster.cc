@@ -1,5 +1,8 @@
 #include "agent/tensorflow_cluster.h"
 
+#include <algorithm>
+#include <span>
+
 namespace sagebrush::agent {
 namespace {
 
@@ -15,22 +18,20 @@ tf.distribute.Server(tf.train.ClusterSpec(config["cluster"]), job_name="ps", tas
                      config=tf.compat.v1.ConfigProto(device_count={"GPU": 0})).join()
 )";
 
-// "algo-<first + 1>:<port>" and on.
-List Addresses(int first, int end, int port) {
+List Addresses(std::span<const std::string> hosts, int port) {
   List addresses;
-  for (int rank = first; rank < end; ++rank) {
-    addresses.emplace_back("algo-" + std::to_string(rank + 1) + ":" + std::to_string(port));
-  }
+  for (const std::string& host : hosts) addresses.emplace_back(host + ":" + std::to_string(port));
   return addresses;
 }
 
 std::string FirstRole(ClusterLayout layout) { return layout == ClusterLayout::kCoordinated ? "chief" : "master"; }
 
 Dict Cluster(const driver::InstanceSpec& spec, ClusterLayout layout) {
-  if (layout == ClusterLayout::kMirroredWorkers) return {{"worker", Addresses(0, spec.count, 8890)}};
-  return {{FirstRole(layout), Addresses(0, 1, 2222)},
-          {"ps", Addresses(0, spec.count, 2223)},
-          {"worker", Addresses(1, spec.count, 2222)}};
+  std::vector<std::string> hosts = ClusterHosts(spec);
+  if (layout == ClusterLayout::kMirroredWorkers) return {{"worker", Addresses(hosts, 8890)}};
+  return {{FirstRole(layout), Addresses(std::span(hosts).first(1), 2222)},
+          {"ps", Addresses(hosts, 2223)},
+          {"worker", Addresses(std::span(hosts).subspan(1), 2222)}};
 }
 
 std::string Config(const driver::InstanceSpec& spec, ClusterLayout layout, const std::string& role, int index) {
@@ -41,6 +42,16 @@ std::string Config(const driver::InstanceSpec& spec, ClusterLayout layout, const
 }
 
 }  // namespace
+
+std::vector<std::string> ClusterHosts(const driver::InstanceSpec& spec) {
+  return DistributionHosts(spec, Hyperparameters::Decode(spec.hyperparameters));
+}
+
+int ClusterPlace(const driver::InstanceSpec& spec) {
+  std::vector<std::string> hosts = ClusterHosts(spec);
+  auto found = std::find(hosts.begin(), hosts.end(), "algo-" + std::to_string(spec.rank + 1));
+  return found == hosts.end() ? -1 : static_cast<int>(found - hosts.begin());
+}
 
 Result<ClusterLayout> LayoutOf(const driver::InstanceSpec& spec, const Hyperparameters& hyperparameters) {
   bool mirrored = hyperparameters.Enabled("sagemaker_multi_worker_mirrored_strategy_enabled");
@@ -55,8 +66,10 @@ Result<ClusterLayout> LayoutOf(const driver::InstanceSpec& spec, const Hyperpara
     return Fail(InvalidArgument(
         "The job asks for parameter servers and for multi-worker mirroring; enable one of them in `distribution`."));
   }
+  int place = ClusterPlace(spec);
+  if (place < 0) return ClusterLayout::kNone;
   if (mirrored) return ClusterLayout::kMirroredWorkers;
-  if (!servers || spec.count < 2) return ClusterLayout::kNone;
+  if (!servers || ClusterHosts(spec).size() < 2) return ClusterLayout::kNone;
   return name == "chief" ? ClusterLayout::kCoordinated : ClusterLayout::kParameterServers;
 }
 
@@ -66,9 +79,10 @@ bool HasParameterServers(ClusterLayout layout) {
 
 std::string TensorFlowConfig(const driver::InstanceSpec& spec, ClusterLayout layout) {
   if (layout == ClusterLayout::kNone) return "";
-  if (layout == ClusterLayout::kMirroredWorkers) return Config(spec, layout, "worker", spec.rank);
-  if (spec.rank == 0) return Config(spec, layout, FirstRole(layout), 0);
-  return Config(spec, layout, "worker", spec.rank - 1);
+  int place = ClusterPlace(spec);
+  if (layout == ClusterLayout::kMirroredWorkers) return Config(spec, layout, "worker", place);
+  if (place == 0) return Config(spec, layout, FirstRole(layout), 0);
+  return Config(spec, layout, "worker", place - 1);
 }
 
 std::vector<std::string> ParameterServerCommand(const driver::InstanceSpec& spec) {
@@ -90,7 +104,7 @@ std::vector<std::string> ParameterServerVariables(const driver::InstanceSpec& sp
                    variable.starts_with("CUDA_VISIBLE_DEVICES=");
     if (!dropped) variables.push_back(variable);
   }
-  variables.push_back("TF_CONFIG=" + Config(spec, layout, "ps", spec.rank));
+  variables.push_back("TF_CONFIG=" + Config(spec, layout, "ps", ClusterPlace(spec)));
   variables.emplace_back("CUDA_VISIBLE_DEVICES=-1");
   return variables;
 }

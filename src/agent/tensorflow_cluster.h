@@ -17,8 +17,13 @@ enum class ClusterLayout {
   kCoordinated,       // the same with host 1 as "chief", whose end ends the others' programs
 };
 
-// What the job asks for. kNone when it asks for parameter servers with one instance, as hosted. kInvalidArgument for
-// two layouts at once or one of an unknown name.
+// The hosts of the job's cluster: those that its `distribution` is for. "Host 1" of a cluster is the first of them.
+std::vector<std::string> ClusterHosts(const driver::InstanceSpec& spec);
+// This host's position among them; -1 when it is not one.
+int ClusterPlace(const driver::InstanceSpec& spec);
+
+// What the job asks for on this host. kNone when it asks for parameter servers with one instance, as hosted, or for
+// other hosts only. kInvalidArgument for two layouts at once or one of an unknown name.
 Result<ClusterLayout> LayoutOf(const driver::InstanceSpec& spec, const Hyperparameters& hyperparameters);
 
 bool HasParameterServers(ClusterLayout layout);

@@ -67,12 +67,24 @@ std::string ModuleName(const std::string& program) {
 
 struct Groups {
   PythonValue current_name, current_hosts = List{}, names = List{}, by_name = Dict{}, distribution = List{};
-  PythonValue distribution_hosts = List{};
   bool heterogeneous = false;
 };
 
-Groups InstanceGroups(const PythonValue& resource_config, const Hyperparameters& hyperparameters,
-                      const std::vector<std::string>& hosts) {
+bool IsDistributed(const Hyperparameters& hyperparameters) {
+  return hyperparameters.Enabled("sagemaker_parameter_server_enabled") ||
+         hyperparameters.Enabled("sagemaker_multi_worker_mirrored_strategy_enabled") ||
+         hyperparameters.Enabled("sagemaker_mpi_enabled") ||
+         hyperparameters.Enabled("sagemaker_distributed_dataparallel_enabled");
+}
+
+PythonValue DistributionGroups(const PythonValue& resource_config, const Hyperparameters& hyperparameters) {
+  auto listed = hyperparameters.toolkit.find("sagemaker_distribution_instance_groups");
+  if (listed != hyperparameters.toolkit.end()) return listed->second;
+  if (!IsDistributed(hyperparameters)) return List{};
+  return List{Get(resource_config, "current_group_name", "homogeneousCluster")};
+}
+
+Groups InstanceGroups(const PythonValue& resource_config, const Hyperparameters& hyperparameters) {
   Groups groups;
   groups.current_name = Get(resource_config, "current_group_name", "homogeneousCluster");
   List names;
@@ -87,9 +99,7 @@ Groups InstanceGroups(const PythonValue& resource_config, const Hyperparameters&
     }
   }
   groups.heterogeneous = names.size() > 1;
-  auto listed = hyperparameters.toolkit.find("sagemaker_distribution_instance_groups");
-  if (listed != hyperparameters.toolkit.end()) groups.distribution = listed->second;
-  groups.distribution_hosts = Strings(hosts);
+  groups.distribution = DistributionGroups(resource_config, hyperparameters);
   groups.names = std::move(names);
   groups.by_name = std::move(by_name);
   return groups;
@@ -101,7 +111,9 @@ Dict ToolkitProperties(const InstanceSpec& spec, const Hyperparameters& hyperpar
   PythonValue input_data_config = ParseOr(spec.input_data_config_json, Dict{});
   std::vector<std::string> hosts = Hosts(spec);
   std::string current = hosts[static_cast<size_t>(spec.rank)];
-  Groups groups = InstanceGroups(resource_config, hyperparameters, hosts);
+  Groups groups = InstanceGroups(resource_config, hyperparameters);
+  std::vector<std::string> distribution_hosts = DistributionHosts(spec, hyperparameters);
+  std::string master = distribution_hosts.empty() ? hosts[0] : distribution_hosts[0];
   std::string program = hyperparameters.Toolkit("sagemaker_program");
   Dict framework_parameters;
   for (const auto& [name, value] : hyperparameters.toolkit) {
@@ -122,7 +134,7 @@ Dict ToolkitProperties(const InstanceSpec& spec, const Hyperparameters& hyperpar
       {"current_instance_group", groups.current_name},
       {"current_instance_group_hosts", groups.current_hosts},
       {"current_instance_type", spec.instance_type},
-      {"distribution_hosts", groups.distribution_hosts},
+      {"distribution_hosts", Strings(distribution_hosts)},
       {"distribution_instance_groups", groups.distribution},
       {"framework_module", "sagemaker_tensorflow_container.training:main"},
       {"hosts", Strings(hosts)},
@@ -133,13 +145,13 @@ Dict ToolkitProperties(const InstanceSpec& spec, const Hyperparameters& hyperpar
       {"instance_groups", groups.names},
       {"instance_groups_dict", groups.by_name},
       {"is_hetero", groups.heterogeneous},
-      {"is_master", spec.rank == 0},
+      {"is_master", current == master},
       {"is_modelparallel_enabled", PythonValue()},
       {"is_smddpmprun_installed", false},
       {"is_smddprun_installed", false},
       {"job_name", job_name},
       {"log_level", log_level == hyperparameters.toolkit.end() ? PythonValue(20) : log_level->second},
-      {"master_hostname", "algo-1"},
+      {"master_hostname", master},
       {"model_dir", "/opt/ml/model"},
       {"module_dir", hyperparameters.Toolkit("sagemaker_submit_directory").empty()
                          ? PythonValue("/opt/ml/code")
@@ -241,6 +253,27 @@ std::string Hyperparameters::Toolkit(const std::string& name) const {
 bool Hyperparameters::Enabled(const std::string& name) const {
   auto it = toolkit.find(name);
   return it != toolkit.end() && (it->second.is_true() || it->second.Str() == "True" || it->second.Str() == "true");
+}
+
+std::vector<std::string> DistributionHosts(const InstanceSpec& spec, const Hyperparameters& hyperparameters) {
+  PythonValue resource_config = ParseOr(spec.resource_config_json, Dict{});
+  PythonValue configured = Get(resource_config, "instance_groups", PythonValue());
+  if (configured.list() == nullptr) return Hosts(spec);
+  PythonValue names = DistributionGroups(resource_config, hyperparameters);
+  std::set<std::string> wanted, distributed;
+  if (names.list() != nullptr) {
+    for (const PythonValue& name : *names.list()) wanted.insert(name.Str());
+  }
+  for (const PythonValue& group : *configured.list()) {
+    PythonValue hosts = Get(group, "hosts", List{});
+    if (!wanted.contains(Get(group, "instance_group_name", "").Str()) || hosts.list() == nullptr) continue;
+    for (const PythonValue& host : *hosts.list()) distributed.insert(host.Str());
+  }
+  std::vector<std::string> ordered;
+  for (std::string& host : Hosts(spec)) {
+    if (distributed.contains(host)) ordered.push_back(std::move(host));
+  }
+  return ordered;
 }
 
 std::vector<std::string> ScriptArguments(const Hyperparameters& hyperparameters) {

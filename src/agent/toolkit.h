@@ -27,6 +27,11 @@ struct Hyperparameters {
   bool Enabled(const std::string& name) const;
 };
 
+// The hosts that `distribution` is for, in the order of their numbers: those of the groups that it names
+// (sagemaker_distribution_instance_groups), else those of this host's group; none when nothing is distributed. A host
+// that is not among them runs the script by itself, as hosted.
+std::vector<std::string> DistributionHosts(const driver::InstanceSpec& spec, const Hyperparameters& hyperparameters);
+
 // `--key value …`, sorted; `-k` for one letter; a dict as a=1,b=2.
 std::vector<std::string> ScriptArguments(const Hyperparameters& hyperparameters);
 

@@ -223,6 +223,37 @@ TEST(TensorFlowClusterTest, ParameterServersToTheByte) {
             R"({"cluster":{"chief":["algo-1:2222"],)" + kRest + R"({"index":1,"type":"worker"}})");
 }
 
+std::string TfConfigOfGroups(int rank, std::map<std::string, std::string> distribution) {
+  driver::InstanceSpec spec;
+  spec.rank = rank;
+  spec.count = 4;
+  spec.resource_config_json = R"({"current_group_name":)" + std::string(rank == 0 ? R"("feed")" : R"("train")") +
+                              R"(,"instance_groups":[{"instance_group_name":"feed","hosts":["algo-1"]},)"
+                              R"({"instance_group_name":"train","hosts":["algo-2","algo-3","algo-4"]}]})";
+  distribution["sagemaker_distribution_instance_groups"] = R"(["train"])";
+  spec.hyperparameters = distribution;
+  auto variables = ProgramEnvironment(spec, Hyperparameters::Decode(spec.hyperparameters), {});
+  EXPECT_EQ(variables["SM_DISTRIBUTION_INSTANCE_GROUPS"], R"(["train"])");
+  EXPECT_THAT(variables["SM_TRAINING_ENV"], HasSubstr(R"("master_hostname":"algo-2")"));
+  auto found = variables.find("TF_CONFIG");
+  return found == variables.end() ? "none" : found->second;
+}
+
+TEST(TensorFlowClusterTest, AClusterIsOfTheGroupsThatAreDistributed) {
+  std::map<std::string, std::string> servers = {{"sagemaker_parameter_server_enabled", "true"}};
+  EXPECT_EQ(TfConfigOfGroups(0, servers), "none");
+  const std::string kCluster =
+      R"({"cluster":{"master":["algo-2:2222"],"ps":["algo-2:2223","algo-3:2223","algo-4:2223"],)"
+      R"("worker":["algo-3:2222","algo-4:2222"]},"environment":"cloud","task":)";
+  EXPECT_EQ(TfConfigOfGroups(1, servers), kCluster + R"({"index":0,"type":"master"}})");
+  EXPECT_EQ(TfConfigOfGroups(3, servers), kCluster + R"({"index":1,"type":"worker"}})");
+  std::map<std::string, std::string> mirrored = {{"sagemaker_multi_worker_mirrored_strategy_enabled", "true"}};
+  EXPECT_EQ(TfConfigOfGroups(0, mirrored), "none");
+  EXPECT_EQ(TfConfigOfGroups(2, mirrored),
+            R"({"cluster":{"worker":["algo-2:8890","algo-3:8890","algo-4:8890"]},"environment":"cloud",)"
+            R"("task":{"index":1,"type":"worker"}})");
+}
+
 TEST(TensorFlowClusterTest, TheServersVariablesAreTheProgramsButForThePlaceInTheCluster) {
   driver::InstanceSpec spec;
   spec.rank = 1;

@@ -141,6 +141,10 @@ std::vector<Property> MakeProperties() {
               "How many vCPUs of running instances fit at once; later jobs wait in Pending. "
               "0: four for each CPU of the machine.",
               "0 to 100000", 0, 100'000, &ServeOptions::capacity_vcpus),
+      Integer("gang_wait_seconds",
+              "How long the instances of a job that are ready to start wait for those that are not; then the job "
+              "fails and names the missing one.",
+              "1 to 86400", 1, 86'400, &ServeOptions::gang_wait_seconds),
       File("agent", "The program that runs one instance of a job; empty: sagebrush-agent beside this program.",
            "an existing file, or empty", &ServeOptions::agent),
       File("uv", "The uv program, which builds Python environments; empty: the one in the data directory or on PATH.",

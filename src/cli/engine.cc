@@ -96,6 +96,7 @@ struct Engine::Parts {
   std::optional<control::TagTable> tags;
   std::unique_ptr<control::TrainingJobReconciler> reconciler;  // declared before what calls it
   std::unique_ptr<control::LogPump> log_pump;
+  std::unique_ptr<control::CheckpointSync> checkpoints;
   std::unique_ptr<control::EnvironmentCache> images;
   std::unique_ptr<control::TrainingJobFrontend> frontend;
   api::JsonService sagemaker{"1.1"}, logs_service{"1.1"};
@@ -146,6 +147,7 @@ Result<void> Engine::Parts::OpenControl() {
   image_options.on_change = [this] { reconciler->WakeAll(); };
   images = std::make_unique<control::EnvironmentCache>(std::move(catalog), std::move(image_options));
   log_pump = std::make_unique<control::LogPump>(*driver, *logs);
+  checkpoints = std::make_unique<control::CheckpointSync>(*driver, *objects);
   frontend = std::make_unique<control::TrainingJobFrontend>(
       *jobs, *tags, clock,
       control::TrainingJobFrontend::Options{options.account, options.region,
@@ -155,6 +157,7 @@ Result<void> Engine::Parts::OpenControl() {
   reconciler_options.capacity_vcpus = options.capacity_vcpus > 0
                                           ? static_cast<double>(options.capacity_vcpus)
                                           : 4.0 * std::max(1u, std::thread::hardware_concurrency());
+  reconciler_options.gang_wait_ms = options.gang_wait_seconds * 1000;
   reconciler_options.engine_socket = options.data_dir / "engine.sock";
   reconciler_options.ca_bundle = options.data_dir / "ca" / "bundle.pem";
   reconciler_options.tensorflow_s3 = FindTensorFlowS3();
@@ -162,10 +165,10 @@ Result<void> Engine::Parts::OpenControl() {
   reconciler_options.owner = owner;
   reconciler_options.epoch = database->epoch();
   reconciler_options.arn_of = [this](const std::string& job) { return frontend->ArnOf(job); };
-  reconciler = std::make_unique<control::TrainingJobReconciler>(*jobs, *images, *objects, *driver, *log_pump, *keys,
-                                                                clock, std::move(reconciler_options));
-  driver->SetListener([this](const InstanceId& id) {
-    log_pump->Wake(id);
+  reconciler = std::make_unique<control::TrainingJobReconciler>(
+      *jobs, *images, *objects, *driver, *log_pump, *checkpoints, *keys, clock, std::move(reconciler_options));
+  driver->SetListener([this](const InstanceId& id, driver::News news) {
+    if (news == driver::News::kLog) return log_pump->Wake(id);
     reconciler->WakeInstance(id);
   });
   return {};
@@ -216,6 +219,7 @@ Result<std::unique_ptr<Engine>> Engine::Open(const ServeOptions& options) {
   // From here on the destructor takes the running parts down.
   std::unique_ptr<Engine> engine(new Engine(std::move(parts)));
   engine->parts_->log_pump->Start();
+  engine->parts_->checkpoints->Start();
   TRYV(engine->parts_->reconciler->Start());
   TRYV(engine->parts_->Announce());
   return engine;
@@ -228,6 +232,7 @@ Engine::~Engine() {
   parts_->driver->SetListener(nullptr);
   parts_->reconciler->Stop();
   parts_->log_pump->Stop();
+  parts_->checkpoints->Stop();
   parts_->images.reset();
   Log(LogLevel::kInfo, "engine_stopped");
 }

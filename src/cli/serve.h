@@ -16,6 +16,7 @@ struct ServeOptions {
   std::filesystem::path images_cache;  // where environments are kept; empty: <data_dir>/images
   std::filesystem::path wheels;        // prebuilt ones; empty: none
   int64_t capacity_vcpus = 0;          // instances' CPUs that run at once; 0: four for each of the machine's
+  int64_t gang_wait_seconds = 900;     // how long ready instances of a job wait for its others
   std::filesystem::path agent;         // empty: sagebrush-agent beside this program
   std::filesystem::path uv;            // empty: looked up, see FindUv in cli/locations.h
   int64_t io_threads = 2;

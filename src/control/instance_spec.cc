@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "control/instance_groups.h"
 #include "domain/instance_type.h"
 
 namespace sagebrush::control {
@@ -13,11 +14,12 @@ namespace {
 namespace json = boost::json;
 namespace sm = gen::sagemaker;
 
-constexpr char kDefaultGroup[] = "homogeneousCluster";
-
-std::string InputDataConfig(const sm::CreateTrainingJobRequest& request) {
+// Of the channels that this rank sees.
+std::string InputDataConfig(const sm::CreateTrainingJobRequest& request, const std::vector<InstanceGroup>& groups,
+                            int rank) {
   json::object channels;
   for (const sm::Channel& channel : request.InputDataConfig) {
+    if (ShareOf(channel, groups, rank).count == 0) continue;
     json::object entry;
     // FastFile shows plain files; scripts that ask for the mode see what the hosted service writes.
     entry["TrainingInputMode"] = channel.InputMode.value_or(request.AlgorithmSpecification->TrainingInputMode);
@@ -29,18 +31,26 @@ std::string InputDataConfig(const sm::CreateTrainingJobRequest& request) {
   return json::serialize(channels);
 }
 
-std::string ResourceConfig(const std::string& instance_type, int rank, int count) {
-  json::array hosts;
+json::array HostNames(int first_rank, int count) {
   std::vector<std::string> names;
-  for (int i = 1; i <= count; ++i) names.push_back("algo-" + std::to_string(i));
+  for (int rank = first_rank; rank < first_rank + count; ++rank) names.push_back("algo-" + std::to_string(rank + 1));
   std::sort(names.begin(), names.end());
-  for (const std::string& name : names) hosts.emplace_back(name);
-  json::object group{{"instance_group_name", kDefaultGroup}, {"instance_type", instance_type}, {"hosts", hosts}};
+  return json::array(names.begin(), names.end());
+}
+
+std::string ResourceConfig(const std::vector<InstanceGroup>& groups, int rank) {
+  json::array described;
+  for (const InstanceGroup& group : groups) {
+    described.push_back(json::object{{"instance_group_name", group.name},
+                                     {"instance_type", group.type},
+                                     {"hosts", HostNames(group.first_rank, group.count)}});
+  }
+  const InstanceGroup& own = GroupOfRank(groups, rank);
   return json::serialize(json::object{{"current_host", "algo-" + std::to_string(rank + 1)},
-                                      {"current_instance_type", instance_type},
-                                      {"current_group_name", kDefaultGroup},
-                                      {"hosts", hosts},
-                                      {"instance_groups", json::array{std::move(group)}},
+                                      {"current_instance_type", own.type},
+                                      {"current_group_name", own.name},
+                                      {"hosts", HostNames(0, groups.back().first_rank + groups.back().count)},
+                                      {"instance_groups", std::move(described)},
                                       {"network_interface_name", "eth0"}});
 }
 
@@ -63,7 +73,8 @@ Result<InstanceIdParts> ParseInstanceId(const InstanceId& id) {
 
 Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, const std::string& job_arn, int rank) {
   const sm::CreateTrainingJobRequest& request = record.request;
-  const std::string& type_name = *request.ResourceConfig->InstanceType;
+  std::vector<InstanceGroup> groups = InstanceGroupsOf(request);
+  const std::string& type_name = GroupOfRank(groups, rank).type;
   TRY(domain::InstanceType type, domain::ParseInstanceType(type_name));
   if (type.gpus > 0) {
     return Fail(InvalidArgument("ClientError: " + type_name + " stands for " + std::to_string(type.gpus) +
@@ -74,14 +85,15 @@ Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, con
   spec.id = InstanceIdOf(spec.job, record.state.attempt, rank);
   spec.job_arn = job_arn;
   spec.rank = rank;
-  spec.count = static_cast<int>(*request.ResourceConfig->InstanceCount);
+  spec.count = InstanceCountOf(request);
+  spec.held = spec.count > 1;  // the programs of a gang begin together
   spec.instance_type = type_name;
   // A type larger than this machine gets all of it.
   spec.limits.vcpus = std::min(type.vcpus, static_cast<double>(std::max(1u, std::thread::hardware_concurrency())));
   spec.limits.memory_bytes = type.memory_bytes;
   spec.hyperparameters = request.HyperParameters;
-  spec.input_data_config_json = InputDataConfig(request);
-  spec.resource_config_json = ResourceConfig(type_name, rank, spec.count);
+  spec.input_data_config_json = InputDataConfig(request, groups, rank);
+  spec.resource_config_json = ResourceConfig(groups, rank);
   spec.entrypoint = request.AlgorithmSpecification->ContainerEntrypoint;
   spec.arguments = request.AlgorithmSpecification->ContainerArguments;
   spec.network_isolation = request.EnableNetworkIsolation.value_or(false);

@@ -7,6 +7,7 @@ namespace {
 
 constexpr size_t kChunkBytes = 1 << 20;
 constexpr int64_t kResyncMs = 1000;  // hints may be lost
+constexpr int kAttemptShift = 40;    // a spool stays below a tebibyte
 
 }  // namespace
 
@@ -28,7 +29,7 @@ LogPump::LogPump(driver::Driver& driver, logstore::LogStore& logs)
                   [this] {
                     std::lock_guard lock(mutex_);
                     std::vector<std::string> keys;
-                    for (const auto& [id, stream] : streams_) keys.push_back(id);
+                    for (const auto& [id, target] : streams_) keys.push_back(id);
                     return keys;
                   }}) {}
 
@@ -36,9 +37,9 @@ std::string LogPump::StreamName(const JobName& job, int rank, int64_t job_create
   return job.value() + "/algo-" + std::to_string(rank + 1) + "-" + std::to_string(job_created_ms / 1000);
 }
 
-void LogPump::Watch(const InstanceId& id, std::string stream) {
+void LogPump::Watch(const InstanceId& id, std::string stream, int attempt) {
   std::lock_guard lock(mutex_);
-  streams_[id.value()] = std::move(stream);
+  streams_[id.value()] = {std::move(stream), static_cast<uint64_t>(attempt - 1) << kAttemptShift};
   auto& pump_mutex = pump_mutexes_[id.value()];
   if (pump_mutex == nullptr) pump_mutex = std::make_shared<std::mutex>();
 }
@@ -52,17 +53,17 @@ void LogPump::Forget(const InstanceId& id) {
 void LogPump::Wake(const InstanceId& id) { queue_.Add(id.value()); }
 
 Result<void> LogPump::Drain(const InstanceId& id) {
-  std::string stream;
+  Target target;
   std::shared_ptr<std::mutex> pump_mutex;
   {
     std::lock_guard lock(mutex_);
     auto found = streams_.find(id.value());
     if (found == streams_.end()) return {};  // not ours, or done with
-    stream = found->second;
+    target = found->second;
     pump_mutex = pump_mutexes_.at(id.value());
   }
   std::lock_guard pumping(*pump_mutex);
-  return Pump(id, stream);
+  return Pump(id, target);
 }
 
 Result<void> LogPump::Say(const std::string& stream, std::vector<std::string> lines, int64_t now_ms) {
@@ -76,9 +77,10 @@ Result<void> LogPump::Say(const std::string& stream, std::vector<std::string> li
   return {};
 }
 
-Result<void> LogPump::Pump(const InstanceId& id, const std::string& stream) {
-  TRY(uint64_t offset, logs_.IngestedOffset(kTrainingJobLogGroup, stream));
+Result<void> LogPump::Pump(const InstanceId& id, const Target& target) {
+  TRY(uint64_t recorded, logs_.IngestedOffset(kTrainingJobLogGroup, target.stream));
   while (true) {
+    uint64_t offset = recorded > target.base ? recorded - target.base : 0;
     Result<driver::LogChunk> chunk = driver_.ReadLog(id, offset, kChunkBytes);
     if (!chunk) {
       if (chunk.error().kind == ErrorKind::kNotFound) return {};  // destroyed meanwhile, or not started yet
@@ -93,7 +95,8 @@ Result<void> LogPump::Pump(const InstanceId& id, const std::string& stream) {
       event.message = std::move(record.line);
       events.push_back(std::move(event));
     }
-    TRY(offset, logs_.Ingest(kTrainingJobLogGroup, stream, offset, chunk->next_offset, std::move(events)));
+    TRY(recorded, logs_.Ingest(kTrainingJobLogGroup, target.stream, recorded, target.base + chunk->next_offset,
+                               std::move(events)));
   }
 }
 

@@ -22,7 +22,8 @@ class LogPump {
   void Stop() { queue_.Stop(); }
 
   // Names the stream that the instance's lines go to. Call before the instance starts, or when a restart finds it.
-  void Watch(const InstanceId& id, std::string stream);
+  // The attempts of a job append to one stream, in order; drain an attempt's before the next one starts.
+  void Watch(const InstanceId& id, std::string stream, int attempt = 1);
   void Forget(const InstanceId& id);
   // A hint that the instance has printed something.
   void Wake(const InstanceId& id);
@@ -36,12 +37,16 @@ class LogPump {
   static std::string StreamName(const JobName& job, int rank, int64_t job_created_ms);
 
  private:
-  Result<void> Pump(const InstanceId& id, const std::string& stream);
+  struct Target {
+    std::string stream;
+    uint64_t base = 0;  // what the stream records of a spool's offset n is base + n
+  };
+  Result<void> Pump(const InstanceId& id, const Target& target);
 
   driver::Driver& driver_;
   logstore::LogStore& logs_;
   std::mutex mutex_;
-  std::map<std::string, std::string> streams_;                       // instance → stream; guarded by mutex_
+  std::map<std::string, Target> streams_;                            // by instance; guarded by mutex_
   std::map<std::string, std::shared_ptr<std::mutex>> pump_mutexes_;  // one pumper per instance; guarded by mutex_
   WorkQueue queue_;
 };

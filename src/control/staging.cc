@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "control/instance_groups.h"
 #include "control/training_job_request.h"
 #include "io/file.h"
 
@@ -31,13 +32,13 @@ Result<void> MakeOwnedDirectory(const fs::path& directory, objstore::BlobOwner o
 }
 
 Result<void> StageChannel(objstore::ObjectStore& objects, const sm::Channel& channel, const fs::path& directory,
-                          objstore::BlobOwner owner, const driver::InstanceSpec& spec) {
+                          objstore::BlobOwner owner, ChannelShare share) {
   const sm::S3DataSource& source = *channel.DataSource.S3DataSource;
   TRY(S3Uri uri, ParseS3Uri(source.S3Uri));
   TRYV(MakeOwnedDirectory(directory, owner));
   objstore::Shard shard;
   if (source.S3DataDistributionType.value_or("FullyReplicated") == "ShardedByS3Key") {
-    shard = {spec.rank, spec.count};
+    shard = {share.position, share.count};
   }
   std::string what = "channel '" + channel.ChannelName + "'";
   Result<objstore::LinkedPrefix> linked = objects.LinkPrefix(uri.bucket, uri.key, directory, shard);
@@ -67,9 +68,12 @@ Result<void> StageInputs(objstore::ObjectStore& objects, const sm::CreateTrainin
                          const fs::path& directory, objstore::BlobOwner owner, driver::InstanceSpec& spec) {
   TRYV(io::RemoveTree(directory));
   TRYV(io::MakeDirectories(directory));
+  std::vector<InstanceGroup> groups = InstanceGroupsOf(request);
   for (const sm::Channel& channel : request.InputDataConfig) {
+    ChannelShare share = ShareOf(channel, groups, spec.rank);
+    if (share.count == 0) continue;  // bound to other groups
     fs::path links = directory / "channels" / channel.ChannelName;
-    TRYV(StageChannel(objects, channel, links, owner, spec));
+    TRYV(StageChannel(objects, channel, links, owner, share));
     spec.channels.push_back({channel.ChannelName, links});
   }
   if (std::optional<std::string> source = SubmitDirectory(request)) {
@@ -79,13 +83,18 @@ Result<void> StageInputs(objstore::ObjectStore& objects, const sm::CreateTrainin
   return {};
 }
 
-Result<void> CheckOutputBucket(objstore::ObjectStore& objects, const sm::CreateTrainingJobRequest& request) {
-  TRY(S3Uri uri, ParseS3Uri(request.OutputDataConfig.S3OutputPath));
-  Result<objstore::BucketInfo> bucket = objects.HeadBucket(uri.bucket);
-  if (bucket) return {};
-  return Fail(InvalidArgument(
-      "ClientError: the bucket of OutputDataConfig.S3OutputPath '" + request.OutputDataConfig.S3OutputPath +
-      "' does not exist. Make it with 'aws s3 mb s3://" + uri.bucket + "' and start the job again."));
+Result<void> CheckOutputBuckets(objstore::ObjectStore& objects, const sm::CreateTrainingJobRequest& request) {
+  auto check = [&](const char* field, const std::string& uri_text) -> Result<void> {
+    TRY(S3Uri uri, ParseS3Uri(uri_text));
+    Result<objstore::BucketInfo> bucket = objects.HeadBucket(uri.bucket);
+    if (bucket) return {};
+    return Fail(InvalidArgument(std::string("ClientError: the bucket of ") + field + " '" + uri_text +
+                                "' does not exist. Make it with 'aws s3 mb s3://" + uri.bucket +
+                                "' and start the job again."));
+  };
+  TRYV(check("OutputDataConfig.S3OutputPath", request.OutputDataConfig.S3OutputPath));
+  if (request.CheckpointConfig) TRYV(check("CheckpointConfig.S3Uri", request.CheckpointConfig->S3Uri));
+  return {};
 }
 
 }  // namespace sagebrush::control

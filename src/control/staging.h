@@ -16,7 +16,8 @@ namespace sagebrush::control {
 Result<void> StageInputs(objstore::ObjectStore& objects, const gen::sagemaker::CreateTrainingJobRequest& request,
                          const std::filesystem::path& directory, objstore::BlobOwner owner, driver::InstanceSpec& spec);
 
-// The job's outputs have a place to go.
-Result<void> CheckOutputBucket(objstore::ObjectStore& objects, const gen::sagemaker::CreateTrainingJobRequest& request);
+// The job's outputs and checkpoints have a place to go.
+Result<void> CheckOutputBuckets(objstore::ObjectStore& objects,
+                                const gen::sagemaker::CreateTrainingJobRequest& request);
 
 }  // namespace sagebrush::control

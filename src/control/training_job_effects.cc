@@ -17,7 +17,7 @@ constexpr int kMostStartCalls = 5;
 
 Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobName& job, const TrainingJobRecord& record,
                                                                     int rank) {
-  TRYV(CheckOutputBucket(objects_, record.request));
+  TRYV(CheckOutputBuckets(objects_, record.request));
   std::string arn = options_.arn_of(job.value());
   TRY(driver::InstanceSpec spec, InstanceSpecOf(record, arn, rank));
   EnvironmentCache::State image = images_.Ensure(ImageOf(record));
@@ -53,6 +53,10 @@ Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobNam
   }
   for (const auto& [name, value] : record.request.Environment) spec.variables[name] = value;
   TRYV(StageInputs(objects_, record.request, driver_.StagingDirectory(spec.id), options_.owner, spec));
+  if (const auto& checkpoints = record.request.CheckpointConfig) {
+    TRY(spec.checkpoints.directory, checkpoints_.Restore(spec.id, checkpoints->S3Uri, options_.owner));
+    spec.checkpoints.path = CheckpointPath(record.request);
+  }
   return spec;
 }
 
@@ -86,6 +90,20 @@ Result<void> TrainingJobReconciler::StartInstance(const JobName& job, const Trai
   return {};
 }
 
+Result<void> TrainingJobReconciler::ReleaseInstance(const JobName& job, const TrainingJobRecord& record, int rank) {
+  InstanceId id = InstanceIdOf(job, record.state.attempt, rank);
+  {
+    std::lock_guard lock(mutex_);
+    if (release_sent_.contains(id)) return {};
+  }
+  FAILPOINT("control.release.before_effect");
+  TRYV(driver_.Release(id, options_.epoch));
+  FAILPOINT("control.release.after_effect");
+  std::lock_guard lock(mutex_);
+  release_sent_.insert(id);
+  return {};
+}
+
 Result<void> TrainingJobReconciler::StopInstances(const JobName&, const TrainingJobRecord& record,
                                                   const std::string& reason) {
   for (const InstanceId& id : InstancesOf(record)) {
@@ -112,12 +130,14 @@ Result<void> TrainingJobReconciler::PublishArtifacts(const JobName& job, const T
     TRYV(log_pump_.Drain(id));
     instances.push_back(*std::move(status));
   }
+  TRY(std::string checkpoint_failure, StoreCheckpoints(record));
   FAILPOINT("control.publish.before_effect");
   bool with_model = record.state.outcome->status != domain::TrainingJobStatus::kFailed;
   TRY(bool model_published, Publish(objects_, record.request, instances, with_model));
   FAILPOINT("control.publish.after_effect");
   TRYV(jobs_.Update(job, [&](domain::TrainingJobState& state) -> Result<void> {
     state.artifacts_published = true;
+    state.checkpoint_failure = checkpoint_failure;
     if (model_published) state.model_artifacts = ModelArtifactsUri(record.request);
     return {};
   }));
@@ -136,18 +156,54 @@ Result<void> TrainingJobReconciler::FinishJob(const JobName& job) {
   return {};
 }
 
-Result<void> TrainingJobReconciler::DestroyInstances(const JobName& job, const TrainingJobRecord& record) {
+// What the instances, which have ended, left in their directories of checkpoints. What cannot be stored for good does
+// not keep the job: the answer says why, "" when all is stored.
+Result<std::string> TrainingJobReconciler::StoreCheckpoints(const TrainingJobRecord& record) {
+  std::string failure;
+  for (const InstanceId& id : InstancesOf(record)) {
+    Result<void> stored = checkpoints_.Sync(id);
+    if (stored) continue;
+    if (stored.error().retryable) return Fail(std::move(stored).error());
+    if (failure.empty()) failure = stored.error().message;
+  }
+  return failure;
+}
+
+// The attempt's instances are over. Repeated after a crash it finds less to do, and the commit comes last.
+Result<void> TrainingJobReconciler::EndAttempt(const JobName& job, const TrainingJobRecord& record) {
+  for (const InstanceId& id : InstancesOf(record)) TRYV(log_pump_.Drain(id));
+  TRY(std::string checkpoint_failure, StoreCheckpoints(record));
+  TRYV(RemoveInstances(job, record));
+  FAILPOINT("control.restart.before_next");
+  TRYV(jobs_.Update(job, [&](domain::TrainingJobState& state) -> Result<void> {
+    state.checkpoint_failure = checkpoint_failure;
+    if (state.stop_cause == domain::StopCause::kNone) BeginAttempt(state, clock_.NowMs());
+    return {};
+  }));
+  FAILPOINT("control.restart.after_next");
+  Log(LogLevel::kWarning, "training_job_restarts", {{"job", job.value()}, {"after_attempt", record.state.attempt}});
+  return {};
+}
+
+Result<void> TrainingJobReconciler::RemoveInstances(const JobName& job, const TrainingJobRecord& record) {
   for (const InstanceId& id : InstancesOf(record)) {
     FAILPOINT("control.destroy.before_effect");
     TRYV(driver_.Destroy(id));
     FAILPOINT("control.destroy.after_effect");
     log_pump_.Forget(id);
+    checkpoints_.Forget(id);
     std::lock_guard lock(mutex_);
+    release_sent_.erase(id);
     stop_sent_.erase(id);
     start_calls_.erase(id);
     staging_failures_.erase(job);
     progress_told_.erase(job);
   }
+  return {};
+}
+
+Result<void> TrainingJobReconciler::DestroyInstances(const JobName& job, const TrainingJobRecord& record) {
+  TRYV(RemoveInstances(job, record));
   TRYV(jobs_.Update(job, [](domain::TrainingJobState& state) -> Result<void> {
     state.instances_destroyed = true;
     return {};

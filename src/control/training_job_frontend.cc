@@ -40,6 +40,7 @@ void DescribeRequest(const sm::CreateTrainingJobRequest& request, sm::DescribeTr
   response.EnableInterContainerTrafficEncryption = request.EnableInterContainerTrafficEncryption.value_or(false);
   response.EnableManagedSpotTraining = request.EnableManagedSpotTraining.value_or(false);
   response.CheckpointConfig = request.CheckpointConfig;
+  response.RetryStrategy = request.RetryStrategy;
   response.DebugHookConfig = request.DebugHookConfig;
   response.ExperimentConfig = request.ExperimentConfig;
   response.ProfilerConfig = request.ProfilerConfig;

@@ -5,9 +5,9 @@
 #include "base/check.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "control/instance_groups.h"
 #include "control/instance_spec.h"
 #include "control/training_job_request.h"
-#include "domain/instance_type.h"
 
 namespace sagebrush::control {
 namespace {
@@ -30,6 +30,9 @@ domain::ObservedInstance Observed(const driver::InstanceStatus& status) {
     case From::kDownloading:
       seen.phase = To::kDownloading;
       break;
+    case From::kReady:
+      seen.phase = To::kReady;
+      break;
     case From::kTraining:
       seen.phase = To::kTraining;
       break;
@@ -47,6 +50,8 @@ domain::ObservedInstance Observed(const driver::InstanceStatus& status) {
   seen.stopped = status.stopped;
   seen.program_failed = status.phase == From::kUploading &&
                         (status.exit_code != 0 || status.signal != 0 || !status.failure_reason.empty());
+  seen.machine_failed = status.phase == From::kEnded && status.machine_failed;
+  seen.ready_ms = status.ready_ms;
   seen.training_started_ms = status.training_started_ms;
   seen.training_ended_ms = status.training_ended_ms;
   seen.ended_ms = status.ended_ms;
@@ -54,14 +59,10 @@ domain::ObservedInstance Observed(const driver::InstanceStatus& status) {
   return seen;
 }
 
-double VcpusOf(const TrainingJobRecord& record) {
-  Result<domain::InstanceType> type = domain::ParseInstanceType(*record.request.ResourceConfig->InstanceType);
-  return type ? type->vcpus * static_cast<double>(*record.request.ResourceConfig->InstanceCount) : 1;
-}
-
 std::vector<std::string> StartIntents(const JobName& job, const TrainingJobRecord& record) {
+  int count = InstanceCountOf(record.request);
   std::vector<std::string> intents;
-  for (int rank = 0; rank < *record.request.ResourceConfig->InstanceCount; ++rank) {
+  for (int rank = 0; rank < count; ++rank) {
     intents.push_back(job.value() + "/" + std::to_string(record.state.attempt) + "/start/" + std::to_string(rank));
   }
   return intents;
@@ -71,12 +72,14 @@ std::vector<std::string> StartIntents(const JobName& job, const TrainingJobRecor
 
 TrainingJobReconciler::TrainingJobReconciler(TrainingJobTable& jobs, EnvironmentCache& images,
                                              objstore::ObjectStore& objects, driver::Driver& driver, LogPump& log_pump,
-                                             const KeyRing& keys, const Clock& clock, Options options)
+                                             CheckpointSync& checkpoints, const KeyRing& keys, const Clock& clock,
+                                             Options options)
     : jobs_(jobs),
       images_(images),
       objects_(objects),
       driver_(driver),
       log_pump_(log_pump),
+      checkpoints_(checkpoints),
       keys_(keys),
       clock_(clock),
       options_(std::move(options)),
@@ -112,11 +115,11 @@ Result<void> TrainingJobReconciler::Recover() {
   for (const JobName& job : active) {
     TRY(TrainingJobRecord record, jobs_.Get(job));
     if (!IsFinal(record.state.status)) {
-      admission_.Enqueue(job, record.state.created_ms, VcpusOf(record));
+      admission_.Enqueue(job, record.state.created_ms, VcpusOf(record.request));
       if (record.state.admitted_ms != 0) admission_.Admit(job);
     }
     for (const InstanceId& id : InstancesOf(record)) ours.insert(id);
-    if (record.state.start_intended) WatchLogs(job, record);
+    if (record.state.start_intended) WatchOutputs(job, record);
   }
   TRY(std::vector<driver::InstanceStatus> found, driver_.List());
   for (const driver::InstanceStatus& instance : found) {
@@ -143,16 +146,19 @@ void TrainingJobReconciler::WakeAll() {
 std::vector<InstanceId> TrainingJobReconciler::InstancesOf(const TrainingJobRecord& record) const {
   std::vector<InstanceId> ids;
   JobName job(record.request.TrainingJobName);
-  for (int rank = 0; rank < *record.request.ResourceConfig->InstanceCount; ++rank) {
+  int count = InstanceCountOf(record.request);
+  for (int rank = 0; rank < count; ++rank) {
     ids.push_back(InstanceIdOf(job, record.state.attempt, rank));
   }
   return ids;
 }
 
-void TrainingJobReconciler::WatchLogs(const JobName& job, const TrainingJobRecord& record) {
+void TrainingJobReconciler::WatchOutputs(const JobName& job, const TrainingJobRecord& record) {
   std::vector<InstanceId> ids = InstancesOf(record);
   for (size_t rank = 0; rank < ids.size(); ++rank) {
-    log_pump_.Watch(ids[rank], LogPump::StreamName(job, static_cast<int>(rank), record.state.created_ms));
+    log_pump_.Watch(ids[rank], LogPump::StreamName(job, static_cast<int>(rank), record.state.created_ms),
+                    record.state.attempt);
+    if (record.request.CheckpointConfig) checkpoints_.Watch(ids[rank], record.request.CheckpointConfig->S3Uri);
   }
 }
 
@@ -160,7 +166,9 @@ Result<void> TrainingJobReconciler::Reconcile(const JobName& job) {
   for (int step = 0; step < kMostStepsInOneGo; ++step) {
     TRY(TrainingJobRecord record, jobs_.Get(job));
     domain::TrainingJobActual actual = Observe(job, record);
-    std::vector<domain::Action> actions = domain::Plan(LimitsOf(record.request), record.state, actual, clock_.NowMs());
+    domain::TrainingJobLimits limits = LimitsOf(record.request);
+    limits.gang_wait_ms = options_.gang_wait_ms;
+    std::vector<domain::Action> actions = domain::Plan(limits, record.state, actual, clock_.NowMs());
     bool again = false;
     for (const domain::Action& action : actions) {
       TRY(bool changed, Execute(job, record, action));
@@ -174,11 +182,11 @@ Result<void> TrainingJobReconciler::Reconcile(const JobName& job) {
 
 domain::TrainingJobActual TrainingJobReconciler::Observe(const JobName& job, const TrainingJobRecord& record) {
   domain::TrainingJobActual actual;
-  actual.instances.resize(static_cast<size_t>(*record.request.ResourceConfig->InstanceCount));
+  actual.instances.resize(static_cast<size_t>(InstanceCountOf(record.request)));
   if (IsFinal(record.state.status)) return actual;
   actual.staging_failure = StagingFailure(job);
   if (!record.state.start_intended) {
-    admission_.Enqueue(job, record.state.created_ms, VcpusOf(record));
+    admission_.Enqueue(job, record.state.created_ms, VcpusOf(record.request));
     if (record.state.admitted_ms == 0) {
       actual.has_room = admission_.HasRoom(job);
       return actual;
@@ -193,18 +201,31 @@ domain::TrainingJobActual TrainingJobReconciler::Observe(const JobName& job, con
     actual.image_failure = image.failure;
     return actual;
   }
+  ObserveInstances(record, actual);
+  // A loss comes before the failures that follow from it, but may have come after that instance was looked at.
+  bool some_failed = std::any_of(actual.instances.begin(), actual.instances.end(), [](const auto& instance) {
+    return instance.program_failed ||
+           (instance.phase == domain::ObservedInstance::Phase::kEnded && !instance.succeeded);
+  });
+  if (some_failed && actual.instances.size() > 1) ObserveInstances(record, actual);
+  return actual;
+}
+
+// Looks at every instance that is not known to be over.
+void TrainingJobReconciler::ObserveInstances(const TrainingJobRecord& record, domain::TrainingJobActual& actual) {
+  using Phase = domain::ObservedInstance::Phase;
   std::vector<InstanceId> ids = InstancesOf(record);
   for (size_t rank = 0; rank < ids.size(); ++rank) {
+    if (actual.instances[rank].phase >= Phase::kEnded) continue;
     Result<driver::InstanceStatus> status = driver_.Inspect(ids[rank]);
     if (status) {
       actual.instances[rank] = Observed(*status);
-    } else if (record.state.training_started_ms != 0 || status.error().kind != ErrorKind::kNotFound) {
+    } else if (record.state.attempt_training_started_ms != 0 || status.error().kind != ErrorKind::kNotFound) {
       // It ran and is gone, or cannot be told: never start it a second time.
-      actual.instances[rank].phase = domain::ObservedInstance::Phase::kLost;
+      actual.instances[rank].phase = Phase::kLost;
       Log(LogLevel::kError, "instance_unknown", {{"instance", ids[rank].value()}, {"error", status.error().message}});
     }
   }
-  return actual;
 }
 
 Result<bool> TrainingJobReconciler::Execute(const JobName& job, const TrainingJobRecord& record,
@@ -232,7 +253,7 @@ Result<bool> TrainingJobReconciler::Execute(const JobName& job, const TrainingJo
                           });
                         },
                         [&](const IntendStart&) -> Result<bool> {
-                          WatchLogs(job, record);
+                          WatchOutputs(job, record);
                           FAILPOINT("control.start.before_intent");
                           TRY(bool changed, commit(
                                                 [](domain::TrainingJobState& state) -> Result<void> {
@@ -247,9 +268,14 @@ Result<bool> TrainingJobReconciler::Execute(const JobName& job, const TrainingJo
                           TRYV(this->StartInstance(job, record, step.rank));
                           return true;
                         },
+                        [&](const domain::action::ReleaseInstance& step) -> Result<bool> {
+                          TRYV(this->ReleaseInstance(job, record, step.rank));
+                          return false;  // the instance's own news follow
+                        },
                         [&](const RecordTrainingStart& step) {
                           return commit([&](domain::TrainingJobState& state) -> Result<void> {
-                            state.training_started_ms = step.at_ms;
+                            state.attempt_training_started_ms = step.at_ms;
+                            if (state.training_started_ms == 0) state.training_started_ms = step.at_ms;
                             return {};
                           });
                         },
@@ -257,6 +283,7 @@ Result<bool> TrainingJobReconciler::Execute(const JobName& job, const TrainingJo
                           return commit([&](domain::TrainingJobState& state) -> Result<void> {
                             if (state.stop_cause != domain::StopCause::kNone) return {};
                             state.stop_cause = step.cause;
+                            state.stop_reason = step.reason;
                             return Advance(state, std::max(state.secondary(), domain::SecondaryStatus::kStopping),
                                            "Stopping the training job", now_ms);
                           });
@@ -274,6 +301,20 @@ Result<bool> TrainingJobReconciler::Execute(const JobName& job, const TrainingJo
                               }));
                           FAILPOINT("control.decide.after_commit");
                           return changed;
+                        },
+                        [&](const domain::action::BeginRestart& step) -> Result<bool> {
+                          FAILPOINT("control.restart.before_commit");
+                          TRY(bool changed, commit([&](domain::TrainingJobState& state) -> Result<void> {
+                                if (state.stop_cause != domain::StopCause::kNone) return {};  // it came in between
+                                bool spot = record.request.EnableManagedSpotTraining.value_or(false);
+                                return domain::BeginRestart(state, spot, step.reason, now_ms);
+                              }));
+                          FAILPOINT("control.restart.after_commit");
+                          return changed;
+                        },
+                        [&](const domain::action::EndAttempt&) -> Result<bool> {
+                          TRYV(this->EndAttempt(job, record));
+                          return true;
                         },
                         [&](const domain::action::PublishArtifacts&) -> Result<bool> {
                           TRYV(this->PublishArtifacts(job, record));

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "control/admission.h"
+#include "control/checkpoint_sync.h"
 #include "control/credentials.h"
 #include "control/images/environment_cache.h"
 #include "control/log_pump.h"
@@ -31,6 +32,7 @@ class TrainingJobReconciler {
   struct Options {
     std::string region;
     double capacity_vcpus = 8;
+    int64_t gang_wait_ms = 900'000;  // TrainingJobLimits
     std::filesystem::path engine_socket;
     std::filesystem::path ca_bundle;      // shown to programs: trusts the engine's authority beside the public ones
     std::filesystem::path tensorflow_s3;  // directory of the s3:// plug-in, shown to programs; "" for none
@@ -40,8 +42,8 @@ class TrainingJobReconciler {
     std::function<std::string(const std::string& job)> arn_of;
   };
   TrainingJobReconciler(TrainingJobTable& jobs, EnvironmentCache& images, objstore::ObjectStore& objects,
-                        driver::Driver& driver, LogPump& log_pump, const KeyRing& keys, const Clock& clock,
-                        Options options);
+                        driver::Driver& driver, LogPump& log_pump, CheckpointSync& checkpoints, const KeyRing& keys,
+                        const Clock& clock, Options options);
 
   // Loads every active job, compares with what the driver has, destroys instances that belong to none, and starts.
   Result<void> Start();
@@ -55,17 +57,22 @@ class TrainingJobReconciler {
   Result<void> Recover();
   Result<void> Reconcile(const JobName& job);
   domain::TrainingJobActual Observe(const JobName& job, const TrainingJobRecord& record);
+  void ObserveInstances(const TrainingJobRecord& record, domain::TrainingJobActual& actual);
   // Whether planning again at once may bring something new.
   Result<bool> Execute(const JobName& job, const TrainingJobRecord& record, const domain::Action& action);
   Result<void> StartInstance(const JobName& job, const TrainingJobRecord& record, int rank);
   Result<driver::InstanceSpec> PrepareInstance(const JobName& job, const TrainingJobRecord& record, int rank);
+  Result<void> ReleaseInstance(const JobName& job, const TrainingJobRecord& record, int rank);
   Result<void> StopInstances(const JobName& job, const TrainingJobRecord& record, const std::string& reason);
+  Result<void> EndAttempt(const JobName& job, const TrainingJobRecord& record);
+  Result<std::string> StoreCheckpoints(const TrainingJobRecord& record);
+  Result<void> RemoveInstances(const JobName& job, const TrainingJobRecord& record);
   Result<void> PublishArtifacts(const JobName& job, const TrainingJobRecord& record);
   Result<void> DestroyInstances(const JobName& job, const TrainingJobRecord& record);
   Result<void> FinishJob(const JobName& job);
-  void WatchLogs(const JobName& job, const TrainingJobRecord& record);
   static ImageRequest ImageOf(const TrainingJobRecord& record);
   void TellProgress(const JobName& job, const TrainingJobRecord& record, const std::vector<std::string>& progress);
+  void WatchOutputs(const JobName& job, const TrainingJobRecord& record);
   std::vector<InstanceId> InstancesOf(const TrainingJobRecord& record) const;
 
   // Why a job's instances cannot be started; kept until the job is decided.
@@ -77,6 +84,7 @@ class TrainingJobReconciler {
   objstore::ObjectStore& objects_;
   driver::Driver& driver_;
   LogPump& log_pump_;
+  CheckpointSync& checkpoints_;
   const KeyRing& keys_;
   const Clock& clock_;
   const Options options_;
@@ -84,7 +92,7 @@ class TrainingJobReconciler {
   std::mutex mutex_;
   std::map<JobName, std::string> staging_failures_;  // guarded by mutex_
   std::map<JobName, size_t> progress_told_;          // lines of its image's making; guarded by mutex_
-  std::set<InstanceId> stop_sent_;                   // guarded by mutex_
+  std::set<InstanceId> release_sent_, stop_sent_;    // guarded by mutex_
   std::map<InstanceId, int> start_calls_;            // of this engine; guarded by mutex_
   WorkQueue queue_;
 };

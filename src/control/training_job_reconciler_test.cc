@@ -2,166 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <thread>
-
-#include "control/instance_spec.h"
-#include "control/test_request.h"
-#include "control/training_job_frontend.h"
-#include "driver/fake/fake_driver.h"
+#include "control/test_control_plane.h"
 
 namespace sagebrush::control {
 namespace {
 
-namespace fs = std::filesystem;
 namespace sm = gen::sagemaker;
-using driver::FakeDriver;
-using driver::FakeMachine;
 using driver::FakeScript;
 using driver::Phase;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-// A directory, a machine and stored objects that outlive engines, and one control plane at a time over them.
-class ControlPlane {
- public:
-  ControlPlane() {
-    char pattern[] = "/tmp/sagebrush-reconciler-XXXXXX";
-    directory_ = ::mkdtemp(pattern);
-    fs::create_directories(directory_ / "machine");
-    machine_ = std::make_shared<FakeMachine>(directory_ / "machine");
-    WriteFakeUv();
-    Open();
-    EXPECT_TRUE(objects_->CreateBucket("bucket"));
-    PutObject("data/a.csv", "1,2,3\n");
-  }
-  ~ControlPlane() {
-    Close();
-    fs::remove_all(directory_);
-  }
-
-  void Open() {
-    objstore::BlobOwner owner{::geteuid(), ::getegid()};
-    objects_ = *objstore::ObjectStore::Open(directory_ / "objects", owner, clock_);
-    logs_ = *logstore::LogStore::Open(directory_ / "logs", clock_);
-    database_ = *Database::Open(directory_ / "control.db");
-    keys_ = *KeyRing::Open(directory_ / "credentials.json");
-    driver_ = std::make_unique<FakeDriver>(machine_);
-    jobs_.emplace(*database_);
-    tags_.emplace(*database_);
-    images_ = std::make_unique<EnvironmentCache>(
-        *ImageCatalog::Load({}), EnvironmentCache::Options{.directory = directory_ / "images",
-                                                           .uv = (directory_ / "uv").string(),
-                                                           .on_change = [this] { reconciler_->WakeAll(); }});
-    log_pump_ = std::make_unique<LogPump>(*driver_, *logs_);
-    frontend_ = std::make_unique<TrainingJobFrontend>(
-        *jobs_, *tags_, clock_, TrainingJobFrontend::Options{"000000000000", "us-west-2", [this](const JobName& job) {
-                                                               reconciler_->Wake(job);
-                                                             }});
-    TrainingJobReconciler::Options options;
-    options.region = "us-west-2";
-    options.capacity_vcpus = capacity_vcpus_;
-    options.owner = owner;
-    options.epoch = database_->epoch();
-    options.arn_of = [this](const std::string& job) { return frontend_->ArnOf(job); };
-    reconciler_ = std::make_unique<TrainingJobReconciler>(*jobs_, *images_, *objects_, *driver_, *log_pump_, *keys_,
-                                                          clock_, options);
-    driver_->SetListener([this](const InstanceId& id) {
-      log_pump_->Wake(id);
-      reconciler_->WakeInstance(id);
-    });
-    log_pump_->Start();
-    ASSERT_TRUE(reconciler_->Start());
-  }
-
-  void Close() {
-    driver_->SetListener(nullptr);
-    reconciler_->Stop();
-    log_pump_->Stop();
-    images_.reset();
-    reconciler_.reset();
-    frontend_.reset();
-    log_pump_.reset();
-    driver_.reset();
-    tags_.reset();
-    jobs_.reset();
-    database_.reset();
-    logs_.reset();
-    objects_.reset();
-  }
-  void Restart() {
-    Close();
-    Open();
-  }
-
-  void PutObject(const std::string& key, const std::string& content) {
-    auto writer = *objects_->Put("bucket", key, {});
-    ASSERT_TRUE(writer->Append(content));
-    ASSERT_TRUE(writer->Commit());
-  }
-
-  void Create(const sm::CreateTrainingJobRequest& request) { ASSERT_TRUE(frontend_->Create(request, "")); }
-  sm::DescribeTrainingJobResponse Describe(const std::string& job) { return *frontend_->Describe({job}); }
-
-  static bool Eventually(const std::function<bool()>& condition) {
-    auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
-  bool AwaitStatus(const std::string& job, const std::string& status) {
-    return Eventually([&] { return Describe(job).TrainingJobStatus == status; });
-  }
-  bool AwaitSecondary(const std::string& job, const std::string& status) {
-    return Eventually([&] { return Describe(job).SecondaryStatus == status; });
-  }
-  bool AwaitStarted(const InstanceId& id) {
-    return Eventually([&] { return machine_->created(id) == 1; });
-  }
-  bool AwaitCleanedUp() {
-    return Eventually([&] { return jobs_->Active()->empty(); });
-  }
-  std::vector<std::string> LogLines(const std::string& job) {
-    std::vector<std::string> lines;
-    auto streams = logs_->ListStreams({.group = kTrainingJobLogGroup, .prefix = job + "/"});
-    if (!streams) return lines;
-    for (const auto& stream : streams->first) {
-      auto page = logs_->Get({.group = kTrainingJobLogGroup, .stream = stream.name, .from_head = true});
-      for (const auto& event : page->events) lines.push_back(event.message);
-    }
-    return lines;
-  }
-  bool HasObject(const std::string& key) { return objects_->Head("bucket", key).has_value(); }
-
-  // Stands in for uv: makes the folder that uv would fill.
-  void WriteFakeUv() {
-    std::string script =
-        "#!/bin/sh\nfor last; do :; done\ncase \"$*\" in *venv*--seed*) mkdir -p \"$last/bin\";; esac\n";
-    ASSERT_TRUE(io::WriteFile(directory_ / "uv", script, 0755));
-    ASSERT_EQ(::chmod((directory_ / "uv").c_str(), 0755), 0);
-  }
-
-  fs::path directory_;
-  double capacity_vcpus_ = 8;
-  ManualClock clock_{1'000'000};  // as the fake machine has it; time stands still
-  std::shared_ptr<FakeMachine> machine_;
-  std::unique_ptr<objstore::ObjectStore> objects_;
-  std::unique_ptr<logstore::LogStore> logs_;
-  std::unique_ptr<Database> database_;
-  std::optional<KeyRing> keys_;
-  std::unique_ptr<FakeDriver> driver_;
-  std::optional<TrainingJobTable> jobs_;
-  std::optional<TagTable> tags_;
-  std::unique_ptr<EnvironmentCache> images_;
-  std::unique_ptr<LogPump> log_pump_;
-  std::unique_ptr<TrainingJobFrontend> frontend_;
-  std::unique_ptr<TrainingJobReconciler> reconciler_;
-};
 
 InstanceId First(const std::string& job) { return InstanceIdOf(JobName(job), 1, 0); }
 
@@ -321,6 +172,24 @@ TEST(TrainingJobReconciler, ARestartAdoptsWhatRuns) {
   EXPECT_EQ(plane.machine_->created(First("job")), 1);
 }
 
+TEST(TrainingJobReconciler, WhatAJobPrintsIsNoReasonToLookAtItsState) {
+  ControlPlane plane;
+  plane.Create(TestRequest("job"));
+  ASSERT_TRUE(plane.AwaitStarted(First("job")));
+  plane.machine_->AdvanceTo(First("job"), Phase::kTraining);
+  ASSERT_TRUE(plane.AwaitSecondary("job", "Training"));
+  int64_t begin_ms = MonotonicMs(), before = plane.machine_->inspections();
+  for (int line = 0; line < 2000; ++line) {
+    plane.machine_->Print(First("job"), std::to_string(line));
+    if (line % 100 == 0) ASSERT_TRUE(plane.log_pump_->Drain(First("job")));
+  }
+  int64_t looks = plane.machine_->inspections() - before, resyncs = (MonotonicMs() - begin_ms) / 500 + 2;
+  EXPECT_LE(looks, 2 * resyncs);
+  plane.machine_->AdvanceTo(First("job"), Phase::kEnded);
+  ASSERT_TRUE(plane.AwaitStatus("job", "Completed"));
+  EXPECT_EQ(plane.LogLines("job").size(), 2000u);
+}
+
 TEST(TrainingJobReconciler, AnInstanceOfNoJobIsDestroyedAtStart) {
   ControlPlane plane;
   plane.Create(TestRequest("job"));
@@ -360,7 +229,7 @@ TEST(TrainingJobReconciler, AFailedInstanceStopsItsPeers) {
   });
   plane.Create(request);
   InstanceId peer = InstanceIdOf(JobName("job"), 1, 0);
-  ASSERT_TRUE(plane.AwaitStarted(peer));
+  ASSERT_TRUE(plane.StartGang("job", 1, 2));
   ASSERT_TRUE(ControlPlane::Eventually([&] { return plane.machine_->stop_calls(peer) >= 1; }));
   plane.machine_->AdvanceTo(peer, Phase::kEnded);
   ASSERT_TRUE(plane.AwaitStatus("job", "Failed"));
@@ -380,9 +249,7 @@ TEST(TrainingJobReconciler, AFailedProgramStopsItsPeersBeforeItsArchivesAreMade)
   });
   plane.Create(request);
   InstanceId peer = InstanceIdOf(JobName("job"), 1, 0), failing = InstanceIdOf(JobName("job"), 1, 1);
-  ASSERT_TRUE(plane.AwaitStarted(peer));
-  ASSERT_TRUE(plane.AwaitStarted(failing));
-  plane.machine_->AdvanceTo(peer, Phase::kTraining);
+  ASSERT_TRUE(plane.StartGang("job", 1, 2));
   plane.machine_->AdvanceTo(failing, Phase::kUploading);
   ASSERT_TRUE(ControlPlane::Eventually([&] { return plane.machine_->stop_calls(peer) >= 1; }));
   plane.machine_->AdvanceTo(peer, Phase::kEnded);

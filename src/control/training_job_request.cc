@@ -1,9 +1,10 @@
 #include "control/training_job_request.h"
 
 #include <boost/json.hpp>
+#include <filesystem>
 #include <set>
 
-#include "domain/instance_type.h"
+#include "control/instance_groups.h"
 
 namespace sagebrush::control {
 namespace {
@@ -41,7 +42,6 @@ Result<void> CheckChannel(const sm::Channel& channel) {
     return Fail(NotHonoured(field + "S3DataType " + source.S3DataType, "use S3Prefix"));
   }
   if (!source.AttributeNames.empty()) return Fail(NotHonoured(field + "AttributeNames"));
-  if (!source.InstanceGroupNames.empty()) return Fail(NotHonoured(field + "InstanceGroupNames"));
   if (source.HubAccessConfig) return Fail(NotHonoured(field + "HubAccessConfig"));
   if (channel.InputMode == "Pipe") return Fail(NotHonoured(field + "InputMode Pipe", "use File or FastFile"));
   if (channel.CompressionType.value_or("None") != "None") {
@@ -69,19 +69,31 @@ Result<void> CheckChannels(const sm::CreateTrainingJobRequest& request) {
 Result<void> CheckResources(const sm::CreateTrainingJobRequest& request) {
   if (!request.ResourceConfig) return Fail(Invalid("ResourceConfig is required."));
   const sm::ResourceConfig& resources = *request.ResourceConfig;
-  if (!resources.InstanceGroups.empty()) {
-    return Fail(NotHonoured("ResourceConfig.InstanceGroups", "use InstanceType and InstanceCount"));
-  }
   if (resources.TrainingPlanArn) return Fail(NotHonoured("ResourceConfig.TrainingPlanArn"));
   if (resources.InstancePlacementConfig) return Fail(NotHonoured("ResourceConfig.InstancePlacementConfig"));
   if (!resources.InstancePreferences.empty()) return Fail(NotHonoured("ResourceConfig.InstancePreferences"));
-  if (!resources.InstanceType || !resources.InstanceCount) {
-    return Fail(Invalid("ResourceConfig needs InstanceType and InstanceCount."));
+  return CheckInstances(request);
+}
+
+// Checkpoints are mounted at LocalPath; these places hold what the instance itself needs.
+Result<void> CheckCheckpoints(const sm::CreateTrainingJobRequest& request) {
+  if (!request.CheckpointConfig) return {};
+  TRYV(ParseS3Uri(request.CheckpointConfig->S3Uri));
+  std::string path = CheckpointPath(request);
+  std::filesystem::path normal(path);
+  if (!normal.is_absolute() || normal.lexically_normal() != normal) {
+    return Fail(
+        Invalid("CheckpointConfig.LocalPath must be an absolute path without '.' and '..', not '" + path + "'."));
   }
-  if (*resources.InstanceCount < 1) return Fail(Invalid("ResourceConfig.InstanceCount must be at least 1."));
-  Result<domain::InstanceType> type = domain::ParseInstanceType(*resources.InstanceType);
-  if (!type) return Fail(Invalid(type.error().message));
-  return {};
+  for (std::string_view whole : {"/proc", "/sys", "/dev", "/opt/ml/input"}) {
+    if (path == whole || path.starts_with(std::string(whole) + "/")) path = "";
+  }
+  for (std::string_view taken : {"/", "/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc", "/opt", "/opt/ml", "/var"}) {
+    if (path == taken) path = "";
+  }
+  if (!path.empty()) return {};
+  return Fail(Invalid("CheckpointConfig.LocalPath '" + normal.string() +
+                      "' would cover files of the instance; use a folder of its own, such as /opt/ml/checkpoints."));
 }
 
 Result<void> CheckStopping(const sm::CreateTrainingJobRequest& request) {
@@ -101,13 +113,17 @@ Result<void> CheckStopping(const sm::CreateTrainingJobRequest& request) {
 }
 
 Result<void> CheckUnsupported(const sm::CreateTrainingJobRequest& request) {
-  if (request.CheckpointConfig) return Fail(NotHonoured("CheckpointConfig"));
   if (!request.DebugRuleConfigurations.empty()) return Fail(NotHonoured("DebugRuleConfigurations"));
   if (!request.ProfilerRuleConfigurations.empty()) return Fail(NotHonoured("ProfilerRuleConfigurations"));
   if (request.TensorBoardOutputConfig) {
     return Fail(NotHonoured("TensorBoardOutputConfig", "write the logs below /opt/ml/output/data instead"));
   }
-  if (request.RetryStrategy) return Fail(NotHonoured("RetryStrategy"));
+  // One instance has nobody to speak with.
+  if (request.EnableInterContainerTrafficEncryption.value_or(false) && InstanceCountOf(request) > 1) {
+    return Fail(NotHonoured("EnableInterContainerTrafficEncryption",
+                            "the instances of a job speak over a network that no other job and nothing outside this "
+                            "machine can reach, in clear text; leave it out"));
+  }
   if (request.RemoteDebugConfig && request.RemoteDebugConfig->EnableRemoteDebug.value_or(false)) {
     return Fail(NotHonoured("RemoteDebugConfig.EnableRemoteDebug"));
   }
@@ -142,6 +158,7 @@ Result<void> CheckTrainingJobRequest(const sm::CreateTrainingJobRequest& request
   TRYV(CheckChannels(request));
   TRYV(CheckResources(request));
   TRYV(CheckStopping(request));
+  TRYV(CheckCheckpoints(request));
   TRYV(CheckUnsupported(request));
   TRYV(ParseS3Uri(request.OutputDataConfig.S3OutputPath));
   return {};
@@ -149,12 +166,18 @@ Result<void> CheckTrainingJobRequest(const sm::CreateTrainingJobRequest& request
 
 domain::TrainingJobLimits LimitsOf(const sm::CreateTrainingJobRequest& request) {
   domain::TrainingJobLimits limits;
-  limits.instance_count = static_cast<int>(request.ResourceConfig->InstanceCount.value_or(1));
+  limits.instance_count = InstanceCountOf(request);
   limits.max_runtime_ms = request.StoppingCondition->MaxRuntimeInSeconds.value_or(86'400) * 1000;
   limits.max_wait_ms = request.StoppingCondition->MaxWaitTimeInSeconds.value_or(0) * 1000;
-  if (limits.max_wait_ms == 0)
-    limits.max_wait_ms = request.StoppingCondition->MaxPendingTimeInSeconds.value_or(0) * 1000;
+  limits.max_pending_ms = request.StoppingCondition->MaxPendingTimeInSeconds.value_or(0) * 1000;
+  limits.spot = request.EnableManagedSpotTraining.value_or(false);
+  if (request.RetryStrategy) limits.max_retries = static_cast<int>(request.RetryStrategy->MaximumRetryAttempts);
   return limits;
+}
+
+std::string CheckpointPath(const sm::CreateTrainingJobRequest& request) {
+  std::string path = WithoutTrailingSlash(request.CheckpointConfig->LocalPath.value_or("/opt/ml/checkpoints"));
+  return path.empty() ? "/" : path;
 }
 
 std::string OutputPrefix(const sm::CreateTrainingJobRequest& request) {

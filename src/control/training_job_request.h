@@ -22,6 +22,9 @@ Result<void> CheckTrainingJobRequest(const gen::sagemaker::CreateTrainingJobRequ
 
 domain::TrainingJobLimits LimitsOf(const gen::sagemaker::CreateTrainingJobRequest& request);
 
+// CheckpointConfig.LocalPath or its default, without a slash at its end. The request has a CheckpointConfig.
+std::string CheckpointPath(const gen::sagemaker::CreateTrainingJobRequest& request);
+
 // "<S3OutputPath>/<job>/output"
 std::string OutputPrefix(const gen::sagemaker::CreateTrainingJobRequest& request);
 // S3ModelArtifacts: the archive, or the folder when CompressionType is NONE.

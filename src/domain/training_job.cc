@@ -15,7 +15,9 @@ constexpr std::array<std::pair<TrainingJobStatus, std::string_view>, 5> kStatuse
     {TrainingJobStatus::kStopped, "Stopped"},
 }};
 
-constexpr std::array<std::pair<SecondaryStatus, std::string_view>, 11> kSecondaryStatuses = {{
+constexpr std::array<std::pair<SecondaryStatus, std::string_view>, 13> kSecondaryStatuses = {{
+    {SecondaryStatus::kInterrupted, "Interrupted"},
+    {SecondaryStatus::kRestarting, "Restarting"},
     {SecondaryStatus::kStarting, "Starting"},
     {SecondaryStatus::kPending, "Pending"},
     {SecondaryStatus::kDownloading, "Downloading"},
@@ -85,7 +87,8 @@ TrainingJobState NewTrainingJobState(int64_t now_ms) {
 
 Result<void> Advance(TrainingJobState& state, SecondaryStatus status, std::string message, int64_t now_ms) {
   SecondaryStatus current = state.secondary();
-  if (IsFinal(current) || status < current || (IsFinal(status) && !state.outcome)) {
+  bool again = status < SecondaryStatus::kStarting && current <= SecondaryStatus::kTraining;
+  if (IsFinal(current) || (status < current && !again) || (IsFinal(status) && !state.outcome)) {
     return Fail(Internal("a training job cannot go from " + std::string(ToString(current)) + " to " +
                          std::string(ToString(status))));
   }
@@ -102,9 +105,28 @@ Result<void> Advance(TrainingJobState& state, SecondaryStatus status, std::strin
   return {};
 }
 
+Result<void> BeginRestart(TrainingJobState& state, bool spot, const std::string& reason, int64_t now_ms) {
+  if (state.outcome || state.stop_cause != StopCause::kNone || !state.start_intended) {
+    return Fail(Internal("a training job that has not started, or is ending, cannot start again"));
+  }
+  TRYV(Advance(state, spot ? SecondaryStatus::kInterrupted : SecondaryStatus::kRestarting,
+               "Attempt " + std::to_string(state.attempt) + " is over (" + reason + "); starting again", now_ms));
+  state.restarting = true;
+  return {};
+}
+
+void BeginAttempt(TrainingJobState& state, int64_t now_ms) {
+  ++state.attempt;
+  state.attempt_training_started_ms = 0;
+  state.attempt_ended_ms = now_ms;
+  state.start_intended = state.restarting = false;
+}
+
 Result<void> Finish(TrainingJobState& state, int64_t now_ms) {
   if (!state.outcome) return Fail(Internal("a training job cannot end without an outcome"));
-  TRYV(Advance(state, state.outcome->secondary, FinalMessage(*state.outcome), now_ms));
+  std::string message = FinalMessage(*state.outcome);
+  if (!state.checkpoint_failure.empty()) message += "; checkpoints were not stored: " + state.checkpoint_failure;
+  TRYV(Advance(state, state.outcome->secondary, std::move(message), now_ms));
   state.status = state.outcome->status;
   return {};
 }

@@ -7,7 +7,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view kStopCauses[] = {"none", "requested", "max_runtime", "max_wait", "peer_failed"};
+constexpr std::string_view kStopCauses[] = {"none",     "requested",   "max_runtime",
+                                            "max_wait", "peer_failed", "start_timeout"};
 
 json::object TransitionJson(const Transition& transition) {
   return {{"status", ToString(transition.status)},
@@ -35,6 +36,12 @@ StopCause RequiredStopCause(const json::value& value) {
   throw std::out_of_range("stop cause");
 }
 
+// Fields that rows of earlier versions lack.
+template <class T>
+void ReadIfThere(const json::object& object, std::string_view key, T& out) {
+  if (const json::value* value = object.if_contains(key)) out = json::value_to<T>(*value);
+}
+
 TrainingJobState Read(const json::object& object) {
   TrainingJobState state;
   state.status = RequiredStatus(object.at("status"));
@@ -50,6 +57,12 @@ TrainingJobState Read(const json::object& object) {
   state.training_started_ms = object.at("training_started_ms").as_int64();
   state.training_ended_ms = object.at("training_ended_ms").as_int64();
   state.attempt = static_cast<int>(object.at("attempt").as_int64());
+  state.attempt_training_started_ms = state.training_started_ms;  // of one attempt
+  ReadIfThere(object, "attempt_training_started_ms", state.attempt_training_started_ms);
+  ReadIfThere(object, "attempt_ended_ms", state.attempt_ended_ms);
+  ReadIfThere(object, "restarting", state.restarting);
+  ReadIfThere(object, "stop_reason", state.stop_reason);
+  ReadIfThere(object, "checkpoint_failure", state.checkpoint_failure);
   state.start_intended = object.at("start_intended").as_bool();
   state.stop_cause = RequiredStopCause(object.at("stop_cause"));
   if (const json::value* outcome = object.if_contains("outcome")) {
@@ -76,8 +89,13 @@ std::string ToJson(const TrainingJobState& state) {
                       {"training_started_ms", state.training_started_ms},
                       {"training_ended_ms", state.training_ended_ms},
                       {"attempt", state.attempt},
+                      {"attempt_training_started_ms", state.attempt_training_started_ms},
+                      {"attempt_ended_ms", state.attempt_ended_ms},
                       {"start_intended", state.start_intended},
+                      {"restarting", state.restarting},
                       {"stop_cause", kStopCauses[static_cast<size_t>(state.stop_cause)]},
+                      {"stop_reason", state.stop_reason},
+                      {"checkpoint_failure", state.checkpoint_failure},
                       {"artifacts_published", state.artifacts_published},
                       {"model_artifacts", state.model_artifacts},
                       {"instances_destroyed", state.instances_destroyed}};

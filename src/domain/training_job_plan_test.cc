@@ -163,6 +163,128 @@ TEST(TrainingJobPlan, AStoppedProgramThatFailsHasNotFailed) {
   EXPECT_EQ(decide->outcome, (Outcome{TrainingJobStatus::kStopped, SecondaryStatus::kStopped, ""}));
 }
 
+ObservedInstance Lost() { return {.phase = Phase::kLost}; }
+ObservedInstance Training() { return {.phase = Phase::kTraining, .training_started_ms = 1100}; }
+
+TEST(TrainingJobPlan, ALossWithRetriesLeftEndsTheAttemptOfEveryHostAndNotTheJob) {
+  TrainingJobLimits limits{.instance_count = 2, .max_retries = 1};
+  TrainingJobState state = Started();
+  TrainingJobActual actual = Nothing(2);
+  actual.instances = {Training(), Lost()};
+  std::vector<Action> actions = Plan(limits, state, actual, 1300);
+  ASSERT_TRUE(Has<action::BeginRestart>(actions));
+  EXPECT_FALSE(Has<action::BeginStop>(actions));
+  EXPECT_NE(Find<action::BeginRestart>(actions)->reason.find("algo-2"), std::string::npos);
+  ASSERT_TRUE(BeginRestart(state, false, "lost", 1300));
+  actions = Plan(limits, state, actual, 1300);
+  EXPECT_TRUE(Has<action::StopInstances>(actions));
+  EXPECT_FALSE(Has<action::EndAttempt>(actions));
+  actual.instances[0] = {.phase = Phase::kEnded, .stopped = true};
+  EXPECT_TRUE(Has<action::EndAttempt>(Plan(limits, state, actual, 1400)));
+  BeginAttempt(state, 1400);
+  actual = Nothing(2);
+  actual.image = TrainingJobActual::Image::kReady;
+  EXPECT_TRUE(Plan(limits, state, actual, 1450).empty()) << "not at once";
+  EXPECT_TRUE(Has<action::IntendStart>(Plan(limits, state, actual, 1500)));
+  state.start_intended = true;
+  actual.instances = {Training(), Lost()};
+  EXPECT_TRUE(Has<action::BeginStop>(Plan(limits, state, actual, 1600))) << "the retries are used up";
+}
+
+TEST(TrainingJobPlan, AFailedProgramIsNotRetried) {
+  TrainingJobActual actual = Nothing();
+  actual.instances[0] = {.phase = Phase::kEnded, .ended_ms = 1200, .failure_reason = "ValueError: broken"};
+  for (const TrainingJobLimits& limits :
+       {TrainingJobLimits{.max_retries = 30}, TrainingJobLimits{.max_wait_ms = 1'000'000, .spot = true}}) {
+    const std::vector<Action> actions = Plan(limits, Started(), actual, 1300);
+    ASSERT_TRUE(Has<action::Decide>(actions));
+    EXPECT_EQ(Find<action::Decide>(actions)->outcome.failure_reason, "AlgorithmError: ValueError: broken");
+  }
+}
+
+TEST(TrainingJobPlan, ABrokenInstanceIsTheServicesFailure) {
+  TrainingJobActual actual = Nothing();
+  actual.instances[0] = {.phase = Phase::kEnded, .machine_failed = true, .failure_reason = "Its init died."};
+  const std::vector<Action> failed = Plan({}, Started(), actual, 1300);
+  EXPECT_EQ(Find<action::Decide>(failed)->outcome.failure_reason,
+            "InternalServerError: instance algo-1 broke: Its init died. Start the job again.");
+  EXPECT_TRUE(Has<action::BeginRestart>(Plan({.max_retries = 1}, Started(), actual, 1300)));
+}
+
+TEST(TrainingJobPlan, ASpotJobIsRestartedUntilItsWaitIsOver) {
+  TrainingJobLimits limits{.max_wait_ms = 10'000, .spot = true};
+  TrainingJobState state = Started();
+  state.attempt = 20;
+  TrainingJobActual actual = Nothing();
+  actual.instances[0] = Lost();
+  EXPECT_TRUE(Has<action::BeginRestart>(Plan(limits, state, actual, 5000)));
+  ASSERT_TRUE(BeginRestart(state, true, "lost", 5000));
+  EXPECT_EQ(Find<action::BeginStop>(Plan(limits, state, actual, 11'000))->cause, StopCause::kMaxWait);
+  BeginAttempt(state, 5000);
+  const std::vector<Action> over = Plan(limits, state, Nothing(), 11'000);
+  EXPECT_EQ(Find<action::Decide>(over)->outcome.secondary, SecondaryStatus::kMaxWaitTimeExceeded);
+}
+
+TEST(TrainingJobPlan, TheWaitOfASpotJobEndsARunningOne) {
+  TrainingJobActual actual = Nothing();
+  actual.instances[0] = Training();
+  const std::vector<Action> actions = Plan({.max_wait_ms = 500, .spot = true}, Started(), actual, 1600);
+  ASSERT_TRUE(Has<action::BeginStop>(actions));
+  EXPECT_EQ(Find<action::BeginStop>(actions)->cause, StopCause::kMaxWait);
+}
+
+TEST(TrainingJobPlan, AStopDuringARestartEndsTheJob) {
+  TrainingJobLimits limits{.max_retries = 5};
+  TrainingJobState state = Started();
+  ASSERT_TRUE(BeginRestart(state, false, "lost", 1300));
+  state.stop_cause = StopCause::kRequested;
+  TrainingJobActual actual = Nothing();
+  actual.instances[0] = Lost();
+  const std::vector<Action> actions = Plan(limits, state, actual, 1400);
+  ASSERT_TRUE(Has<action::Decide>(actions));
+  EXPECT_EQ(Find<action::Decide>(actions)->outcome.status, TrainingJobStatus::kStopped);
+}
+
+TEST(TrainingJobPlan, TheProgramsOfAGangBeginWhenEveryInstanceIsReady) {
+  TrainingJobLimits limits{.instance_count = 3};
+  TrainingJobActual actual = Nothing(3);
+  for (ObservedInstance& instance : actual.instances) instance = {.phase = Phase::kReady, .ready_ms = 1100};
+  actual.instances[1].phase = Phase::kDownloading;
+  EXPECT_FALSE(Has<action::ReleaseInstance>(Plan(limits, Started(), actual, 1200)));
+  actual.instances[1].phase = Phase::kReady;
+  std::vector<Action> actions = Plan(limits, Started(), actual, 1200);
+  EXPECT_EQ(std::count_if(actions.begin(), actions.end(),
+                          [](const Action& a) { return std::holds_alternative<action::ReleaseInstance>(a); }),
+            3);
+  actual.instances[0] = Training();  // a crash came between the releases
+  EXPECT_TRUE(Has<action::ReleaseInstance>(Plan(limits, Started(), actual, 1200)));
+}
+
+TEST(TrainingJobPlan, AGangThatIsNotCompleteInTimeFailsAndNamesTheHost) {
+  TrainingJobLimits limits{.instance_count = 3, .gang_wait_ms = 60'000};
+  TrainingJobActual actual = Nothing(3);
+  actual.instances[0] = {.phase = Phase::kReady, .ready_ms = 5000};
+  actual.instances[1] = {.phase = Phase::kDownloading};
+  actual.instances[2] = {.phase = Phase::kReady, .ready_ms = 9000};
+  TrainingJobState state = Started();
+  EXPECT_FALSE(Has<action::BeginStop>(Plan(limits, state, actual, 64'999)));
+  std::vector<Action> actions = Plan(limits, state, actual, 65'000);
+  ASSERT_TRUE(Has<action::BeginStop>(actions));
+  state.stop_cause = Find<action::BeginStop>(actions)->cause;
+  state.stop_reason = Find<action::BeginStop>(actions)->reason;
+  EXPECT_EQ(state.stop_cause, StopCause::kStartTimeout);
+  EXPECT_TRUE(Has<action::StopInstances>(Plan(limits, state, actual, 65'001)));
+  for (ObservedInstance& instance : actual.instances) instance = {.phase = Phase::kEnded, .stopped = true};
+  const std::vector<Action> decided = Plan(limits, state, actual, 65'002);
+  ASSERT_TRUE(Has<action::Decide>(decided));
+  const Outcome& outcome = Find<action::Decide>(decided)->outcome;
+  EXPECT_EQ(outcome.status, TrainingJobStatus::kFailed);
+  EXPECT_TRUE(outcome.failure_reason.starts_with(
+      "InternalServerError: instance algo-2 was not ready to start within 60 s after the first of 3 was"))
+      << outcome.failure_reason;
+  EXPECT_NE(outcome.failure_reason.find("being installed"), std::string::npos);
+}
+
 // A small world that carries plans out, with the engine dying at any moment: between a commit and its effect, and
 // between an effect and what follows. Instances live on; memory is lost; the recorded state stays.
 struct World {
@@ -171,6 +293,7 @@ struct World {
   std::vector<ObservedInstance> instances;
   std::vector<int> starts;
   bool image_ready = false, stop_requested = false, staging_fails = false;
+  bool cut_short = false;  // an EndAttempt that comes now is interrupted before its commit
   int64_t now_ms = 1;
 
   TrainingJobActual Actual() const {
@@ -196,9 +319,35 @@ struct World {
       RC_ASSERT(starts[rank] == 1);
       instances[rank].phase = Phase::kStarting;
     }
-    if (const auto* step = std::get_if<action::RecordTrainingStart>(&action)) state.training_started_ms = step->at_ms;
+    if (const auto* step = std::get_if<action::ReleaseInstance>(&action)) {
+      // All or none.
+      for (const ObservedInstance& instance : instances) RC_ASSERT(instance.phase >= Phase::kReady);
+      ObservedInstance& instance = instances[static_cast<size_t>(step->rank)];
+      RC_ASSERT(instance.phase == Phase::kReady);
+      instance.phase = Phase::kTraining;
+      instance.training_started_ms = now_ms;
+    }
+    if (const auto* step = std::get_if<action::RecordTrainingStart>(&action)) {
+      state.attempt_training_started_ms = step->at_ms;
+      if (state.training_started_ms == 0) state.training_started_ms = step->at_ms;
+    }
+    if (const auto* step = std::get_if<action::BeginRestart>(&action)) {
+      RC_ASSERT(step->reason.starts_with("InternalServerError:"));
+      RC_ASSERT(BeginRestart(state, limits.spot, step->reason, now_ms).has_value());
+    }
+    if (std::holds_alternative<action::EndAttempt>(action)) {
+      for (const ObservedInstance& instance : instances) {
+        RC_ASSERT(instance.phase == Phase::kAbsent || instance.phase >= Phase::kEnded);
+      }
+      instances.assign(instances.size(), {});
+      starts.assign(starts.size(), 0);
+      if (cut_short) return;  // the engine dies between the destruction and the commit
+      BeginAttempt(state, now_ms);
+      RC_ASSERT(limits.spot || state.attempt <= limits.max_retries + 1);
+    }
     if (const auto* step = std::get_if<action::BeginStop>(&action)) {
       state.stop_cause = step->cause;
+      state.stop_reason = step->reason;
       RC_ASSERT(Advance(state, std::max(state.secondary(), SecondaryStatus::kStopping), "", now_ms).has_value());
     }
     if (std::holds_alternative<action::StopInstances>(action)) {
@@ -230,11 +379,16 @@ struct World {
       RC_ASSERT(Advance(state, std::max(state.secondary(), SecondaryStatus::kStopping), "", now_ms).has_value());
     }
     if (what == 2 && alive) instance.phase = Phase::kLost;
-    if (what >= 3 && alive) {
+    // A program of a gang begins by a release alone; a stop ends an instance that waits for it.
+    bool held = instance.phase == Phase::kReady && instances.size() > 1;
+    if (what >= 3 && held && instance.stopped) instance.phase = Phase::kUploading;
+    if (what >= 3 && alive && (!held || instance.stopped)) {
       instance.phase = static_cast<Phase>(static_cast<int>(instance.phase) + 1);
+      if (instance.phase == Phase::kReady) instance.ready_ms = now_ms;
       if (instance.phase == Phase::kTraining) instance.training_started_ms = now_ms;
       if (instance.phase == Phase::kUploading) instance.program_failed = what % 2 == 1;
       if (instance.phase == Phase::kEnded) {
+        instance.machine_failed = what == 11 && !instance.program_failed;
         instance.succeeded = what % 2 == 0 && !instance.stopped && !instance.program_failed;
         instance.training_ended_ms = instance.ended_ms = now_ms;
         if (!instance.succeeded) instance.failure_reason = "boom";
@@ -248,6 +402,10 @@ RC_GTEST_PROP(TrainingJobPlanProperty, EveryJobEndsOnceWhateverHappensAndWheneve
   World world;
   world.limits.instance_count = *rc::gen::inRange(1, 4);
   world.limits.max_runtime_ms = *rc::gen::inRange(5, 200);
+  world.limits.gang_wait_ms = *rc::gen::inRange(3, 100);
+  world.limits.max_retries = *rc::gen::inRange(0, 3);
+  world.limits.spot = *rc::gen::inRange(0, 3) == 0;
+  if (world.limits.spot) world.limits.max_wait_ms = *rc::gen::inRange(200, 1000);
   world.instances.resize(static_cast<size_t>(world.limits.instance_count));
   world.starts.resize(world.instances.size());
   world.staging_fails = *rc::gen::inRange(0, 8) == 0;
@@ -273,12 +431,14 @@ RC_GTEST_PROP(TrainingJobPlanProperty, EveryJobEndsOnceWhateverHappensAndWheneve
   for (const auto& [what, rank] : events) {
     world.now_ms += 3;
     world.Happen(what, static_cast<size_t>(rank));
-    reconcile(what == 5 ? rank : 1000);
+    world.cut_short = what == 6;
+    reconcile(what == 5 || what == 6 ? rank : 1000);
+    world.cut_short = false;
   }
   // Left alone, everything comes to its end.
   world.image_ready = true;
-  for (int round = 0; round < 40 && !world.state.instances_destroyed; ++round) {
-    world.now_ms += 3;
+  for (int round = 0; round < 200 && !world.state.instances_destroyed; ++round) {
+    world.now_ms += 60;  // past any delay of a restart
     reconcile(1000);
     for (size_t rank = 0; rank < world.instances.size(); ++rank) world.Happen(4, rank);
   }
@@ -286,7 +446,9 @@ RC_GTEST_PROP(TrainingJobPlanProperty, EveryJobEndsOnceWhateverHappensAndWheneve
   RC_ASSERT(IsFinal(world.state.status));
   RC_ASSERT(IsFinal(world.state.secondary()));
   for (size_t i = 1; i < world.state.transitions.size(); ++i) {
-    RC_ASSERT(world.state.transitions[i - 1].status < world.state.transitions[i].status);
+    SecondaryStatus before = world.state.transitions[i - 1].status, after = world.state.transitions[i].status;
+    bool again = after == SecondaryStatus::kInterrupted || after == SecondaryStatus::kRestarting;
+    RC_ASSERT(before < after || (again && before <= SecondaryStatus::kTraining));
     RC_ASSERT(world.state.transitions[i - 1].end_ms == world.state.transitions[i].start_ms);
   }
   if (world.state.status == TrainingJobStatus::kCompleted) {

@@ -6,13 +6,14 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "driver/driver.h"
+#include "io/file.h"
 
 // The conformance kit: the numbered obligations of driver.h as one typed test suite. A driver's test instantiates it
 // with a harness:
@@ -24,7 +25,10 @@
 //   InstanceSpec Spec(std::string id, Program program);
 //   void LoseAgent(const InstanceId& id);      // kills what would record the outcome
 //   void LetRun(const InstanceId& id);         // for machines where time stands still: runs the program as far as it
-//   goes int Created(const InstanceId& id);         // how many instances ever ran under this id
+//                                              // goes
+//   int Created(const InstanceId& id);         // how many instances ever ran under this id
+//   // Does in the program's name what Program::kKeeps does; nothing where programs are real.
+//   void Keep(const InstanceId& id);
 namespace sagebrush::driver {
 
 enum class Program {
@@ -32,6 +36,7 @@ enum class Program {
   kFails,        // ends with 3
   kWaits,        // prints "ready", ends at SIGTERM
   kIgnoresStop,  // prints "ready", ends at SIGKILL alone; the spec's grace is short
+  kKeeps,        // appends "kept" to the file "state" of the checkpoints, prints "ready", ends at SIGTERM
 };
 
 template <class Harness>
@@ -258,10 +263,10 @@ TYPED_TEST_P(DriverConformance, Obligation7LowerEpochsAreRefused) {
 TYPED_TEST_P(DriverConformance, Obligation8TheListenerHearsOfChanges) {
   std::mutex mutex;
   std::condition_variable heard;
-  std::set<InstanceId> ids;
-  this->driver().SetListener([&](const InstanceId& id) {
+  std::map<std::pair<InstanceId, News>, int> told;
+  this->driver().SetListener([&](const InstanceId& id, News news) {
     std::lock_guard lock(mutex);
-    ids.insert(id);
+    ++told[{id, news}];
     heard.notify_all();
   });
   InstanceSpec spec = this->harness_->Spec("news.1.0", Program::kPrints);
@@ -269,10 +274,65 @@ TYPED_TEST_P(DriverConformance, Obligation8TheListenerHearsOfChanges) {
   this->harness_->LetRun(spec.id);
   {
     std::unique_lock lock(mutex);
-    EXPECT_TRUE(heard.wait_for(lock, std::chrono::seconds(60), [&] { return ids.contains(spec.id); }));
+    EXPECT_TRUE(heard.wait_for(lock, std::chrono::seconds(60), [&] {
+      return told.contains({spec.id, News::kStatus}) && told.contains({spec.id, News::kLog});
+    }));
   }
   this->AwaitPhase(spec.id, Phase::kEnded);
   this->driver().SetListener({});
+  std::lock_guard lock(mutex);
+  int status_calls = told[{spec.id, News::kStatus}];
+  EXPECT_LE(status_calls, 12) << "two for each phase at most: a hundred lines are no news of the status";
+}
+
+TYPED_TEST_P(DriverConformance, Obligation9AHeldProgramWaitsForItsRelease) {
+  InstanceSpec spec = this->harness_->Spec("held.1.0", Program::kPrints);
+  spec.held = true;
+  ASSERT_TRUE(this->driver().Start(spec).has_value());
+  InstanceStatus ready = this->AwaitPhase(spec.id, Phase::kReady);
+  ASSERT_EQ(ready.phase, Phase::kReady);
+  EXPECT_GE(ready.ready_ms, ready.started_ms);
+  EXPECT_EQ(ready.training_started_ms, 0);
+  EXPECT_TRUE(this->Lines(spec.id).empty());
+  this->harness_->Reopen();
+  ASSERT_TRUE(this->driver().Release(spec.id, spec.epoch).has_value());
+  ASSERT_TRUE(this->driver().Release(spec.id, spec.epoch).has_value()) << "again";
+  EXPECT_TRUE(this->AwaitPhase(spec.id, Phase::kEnded).succeeded);
+  EXPECT_EQ(this->Lines(spec.id).size(), 100u);
+  EXPECT_TRUE(this->driver().Release(spec.id, spec.epoch).has_value()) << "after its end";
+}
+
+TYPED_TEST_P(DriverConformance, Obligation9AHeldInstanceIsStoppedWithoutItsProgram) {
+  InstanceSpec spec = this->harness_->Spec("unheld.1.0", Program::kPrints);
+  spec.held = true;
+  ASSERT_TRUE(this->driver().Start(spec).has_value());
+  ASSERT_EQ(this->AwaitPhase(spec.id, Phase::kReady).phase, Phase::kReady);
+  ASSERT_TRUE(this->driver().Stop(spec.id, {spec.epoch, "StopTrainingJob"}).has_value());
+  InstanceStatus ended = this->AwaitPhase(spec.id, Phase::kEnded);
+  EXPECT_TRUE(ended.stopped);
+  EXPECT_FALSE(ended.succeeded);
+  EXPECT_EQ(ended.training_started_ms, 0);
+  EXPECT_TRUE(this->Lines(spec.id).empty());
+}
+
+TYPED_TEST_P(DriverConformance, Obligation10CheckpointsAreSharedWithTheStarter) {
+  InstanceSpec spec = this->harness_->Spec("keeps.1.0", Program::kKeeps);
+  std::filesystem::path directory = this->driver().StagingDirectory(spec.id) / "checkpoints";
+  ASSERT_TRUE(io::MakeDirectories(directory).has_value());
+  ASSERT_TRUE(io::WriteFile(directory / "state", "before, ", 0666).has_value());
+  // As the engine leaves it to the instance's users.
+  std::filesystem::permissions(directory, std::filesystem::perms::all);
+  std::filesystem::permissions(directory / "state", std::filesystem::perms(0666));
+  spec.checkpoints = {directory, "/srv/kept/here"};
+  ASSERT_TRUE(this->driver().Start(spec).has_value());
+  this->harness_->Keep(spec.id);
+  ASSERT_TRUE(this->AwaitLine(spec.id, "ready"));
+  EXPECT_EQ(io::ReadFile(directory / "state"), "before, kept");
+  this->harness_->LoseAgent(spec.id);
+  ASSERT_EQ(this->AwaitPhase(spec.id, Phase::kLost).phase, Phase::kLost);
+  EXPECT_EQ(io::ReadFile(directory / "state"), "before, kept");
+  ASSERT_TRUE(this->driver().Destroy(spec.id).has_value());
+  EXPECT_FALSE(std::filesystem::exists(directory));
 }
 
 REGISTER_TYPED_TEST_SUITE_P(DriverConformance, Obligation1StartIsIdempotentOnTheId,
@@ -280,6 +340,9 @@ REGISTER_TYPED_TEST_SUITE_P(DriverConformance, Obligation1StartIsIdempotentOnThe
                             Obligation3TheOutcomeIsTold, Obligation3ALostAgentIsLost, Obligation3UnknownIsNotFound,
                             Obligation4TheLogIsCompleteOnceEnded, Obligation5StopEndsTheProgram,
                             Obligation5AfterTheGraceItIsKilled, Obligation6DestroyFreesEverything,
-                            Obligation7LowerEpochsAreRefused, Obligation8TheListenerHearsOfChanges);
+                            Obligation7LowerEpochsAreRefused, Obligation8TheListenerHearsOfChanges,
+                            Obligation9AHeldProgramWaitsForItsRelease,
+                            Obligation9AHeldInstanceIsStoppedWithoutItsProgram,
+                            Obligation10CheckpointsAreSharedWithTheStarter);
 
 }  // namespace sagebrush::driver

@@ -32,6 +32,12 @@ struct Channel {
   std::filesystem::path links;  // staged directory of hard links; becomes the lower layer of an overlay
 };
 
+// A staged directory that the program writes to and its starter reads from, also while the program runs.
+struct Checkpoints {
+  std::filesystem::path directory;  // outside; empty: the instance has none
+  std::filesystem::path path;       // where it appears inside
+};
+
 // Everything an instance needs, complete before Start. Serialised as spec.json (driver/spec_json.h).
 struct InstanceSpec {
   InstanceId id;
@@ -44,6 +50,7 @@ struct InstanceSpec {
   ResourceLimits limits;
   Environment environment;
   std::vector<Channel> channels;
+  Checkpoints checkpoints;
   std::filesystem::path source_archive;                // staged sourcedir.tar.gz; empty when the job has none
   std::map<std::string, std::string> hyperparameters;  // exactly as in the request
   std::string input_data_config_json;                  // content of inputdataconfig.json
@@ -52,6 +59,7 @@ struct InstanceSpec {
   std::vector<std::string> entrypoint, arguments;  // ContainerEntrypoint/Arguments; empty: the toolkit's contract
   std::filesystem::path commands;  // directory of commands shown to programs, first in their PATH; "" for none
   bool network_isolation = false;
+  bool held = false;                    // when all is ready for the program, waits in kReady for Release
   bool compress_model = true;           // OutputDataConfig.CompressionType != NONE
   int64_t stop_grace_ms = 120'000;      // between SIGTERM and SIGKILL
   std::filesystem::path engine_socket;  // the engine's API, shown inside at kEngineEndpoint
@@ -63,27 +71,30 @@ inline constexpr char kEngineAddress[] = "127.83.66.1";
 inline constexpr int kEnginePort = 9000;
 inline constexpr char kEngineEndpoint[] = "http://127.83.66.1:9000";
 
-// 1 → 2 → 3 → 4 → 5; 6 from any of 1 to 4. Ended and Lost are final.
+// 1 → 2 → 3 (when held) → 4 → 5 → 6; 7 from any of 1 to 5. Ended and Lost are final.
 enum class Phase {
   kStarting,     // 1 namespaces, mounts
   kDownloading,  // 2 source archive, requirements
-  kTraining,     // 3 the program runs
-  kUploading,    // 4 archives are being made
-  kEnded,        // 5 the outcome is durable
-  kLost,         // 6 the agent died without an outcome (killed, power cut)
+  kReady,        // 3 the program could begin; waits for Release
+  kTraining,     // 4 the program runs
+  kUploading,    // 5 archives are being made
+  kEnded,        // 6 the outcome is durable
+  kLost,         // 7 the agent died without an outcome (killed, power cut)
 };
 
 struct InstanceStatus {
   InstanceId id;
   Epoch epoch;
   Phase phase = Phase::kStarting;
-  int64_t started_ms = 0, training_started_ms = 0, training_ended_ms = 0, ended_ms = 0;  // wall clock; 0 = not yet
+  // Wall clock; 0 = not yet, or never (ready_ms of an instance that is not held).
+  int64_t started_ms = 0, ready_ms = 0, training_started_ms = 0, training_ended_ms = 0, ended_ms = 0;
   // Set in kEnded:
   bool succeeded = false;
   bool stopped = false;                  // Stop was asked for before the program ended
   int exit_code = 0;                     // of the program; 0 when a signal ended it
   int signal = 0;                        // that ended it, or 0
   bool out_of_memory = false;            // the memory limit killed it
+  bool machine_failed = false;           // the instance broke, not its program; failure_reason says how
   std::string failure_reason;            // "" when it succeeded; at most 1024 characters, the program's own last words
   std::filesystem::path model_archive;   // model.tar.gz, or a directory (compress_model false); empty: it left none
   std::filesystem::path output_archive;  // output.tar.gz, empty when there was nothing in output/data
@@ -102,6 +113,10 @@ struct StopRequest {
   Epoch epoch;
   std::string reason;  // for the log: "StopTrainingJob", "MaxRuntimeExceeded"
 };
+
+// What a hint is about.
+enum class News { kStatus, kLog };
+using Listener = std::function<void(const InstanceId&, News)>;
 
 // One thing a driver needs from the machine, for `sagebrush doctor`.
 struct Requirement {
@@ -123,8 +138,13 @@ struct Requirement {
 //  4. What the program printed is complete in ReadLog once the phase is kEnded, in order, and stays until Destroy.
 //  5. Stop returns at once: SIGTERM to the program, SIGKILL after the grace. Stopping an ended instance succeeds.
 //  6. Destroy frees everything; a running instance is killed first. Destroying an unknown id succeeds.
-//  7. Start and Stop with an epoch lower than one seen for that id are refused (kFailedPrecondition).
-//  8. The listener is called (from any thread) soon after a status or log change; calls may be lost or repeated.
+//  7. Start, Stop and Release with an epoch lower than one seen for that id are refused (kFailedPrecondition).
+//  8. The listener is called (from any thread) soon after a status or log change and says which it was; calls may be
+//     lost or repeated. Lines alone bring no call of kStatus.
+//  9. A held instance begins its program only after Release, which is remembered: it may come at any time after Start,
+//     and again. Release of an instance that is not held, or has ended, succeeds.
+// 10. What stands in Checkpoints.directory at Start is there inside, and what the program writes there is seen outside
+//     at once; it stays until Destroy, also of a lost instance.
 class Driver {
  public:
   virtual ~Driver() = default;
@@ -135,8 +155,9 @@ class Driver {
   // Complete lines from `offset` of the instance's log, about `limit_bytes` of them.
   virtual Result<LogChunk> ReadLog(const InstanceId& id, uint64_t offset, size_t limit_bytes) = 0;
   virtual Result<void> Stop(const InstanceId& id, const StopRequest& request) = 0;
+  virtual Result<void> Release(const InstanceId& id, Epoch epoch) = 0;
   virtual Result<void> Destroy(const InstanceId& id) = 0;
-  virtual void SetListener(std::function<void(const InstanceId&)> listener) = 0;
+  virtual void SetListener(Listener listener) = 0;
   // A directory on the file system of the instances' work directories, where the caller stages channels.
   virtual std::filesystem::path StagingDirectory(const InstanceId& id) const = 0;
 };

@@ -8,9 +8,9 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::pair<Phase, std::string_view> kPhases[] = {
-    {Phase::kStarting, "Starting"}, {Phase::kDownloading, "Downloading"},
-    {Phase::kTraining, "Training"}, {Phase::kUploading, "Uploading"},
-    {Phase::kEnded, "Ended"},       {Phase::kLost, "Lost"},
+    {Phase::kStarting, "Starting"}, {Phase::kDownloading, "Downloading"}, {Phase::kReady, "Ready"},
+    {Phase::kTraining, "Training"}, {Phase::kUploading, "Uploading"},     {Phase::kEnded, "Ended"},
+    {Phase::kLost, "Lost"},
 };
 
 template <class Strings>
@@ -145,6 +145,8 @@ std::string SpecToJson(const InstanceSpec& spec) {
                                    {"read_only", StringArray(spec.environment.read_only)},
                                    {"note", spec.environment.note}}},
       {"channels", std::move(channels)},
+      {"checkpoints",
+       json::object{{"directory", spec.checkpoints.directory.native()}, {"path", spec.checkpoints.path.native()}}},
       {"source_archive", spec.source_archive.native()},
       {"hyperparameters", StringObject(spec.hyperparameters)},
       {"input_data_config_json", spec.input_data_config_json},
@@ -153,6 +155,7 @@ std::string SpecToJson(const InstanceSpec& spec) {
       {"entrypoint", StringArray(spec.entrypoint)},
       {"arguments", StringArray(spec.arguments)},
       {"network_isolation", spec.network_isolation},
+      {"held", spec.held},
       {"compress_model", spec.compress_model},
       {"stop_grace_ms", spec.stop_grace_ms},
       {"engine_socket", spec.engine_socket.native()},
@@ -199,6 +202,12 @@ Result<InstanceSpec> SpecFromJson(std::string_view text) {
       if (!inner.wrong().empty()) reader.Wrong("channels");
     }
   }
+  if (const json::object* checkpoints = reader.Object("checkpoints")) {
+    Reader inner(*checkpoints);
+    inner.Get("directory", spec.checkpoints.directory);
+    inner.Get("path", spec.checkpoints.path);
+    if (!inner.wrong().empty()) reader.Wrong("checkpoints");
+  }
   reader.Get("source_archive", spec.source_archive);
   reader.Get("hyperparameters", spec.hyperparameters);
   reader.Get("input_data_config_json", spec.input_data_config_json);
@@ -207,6 +216,7 @@ Result<InstanceSpec> SpecFromJson(std::string_view text) {
   reader.Get("entrypoint", spec.entrypoint);
   reader.Get("arguments", spec.arguments);
   reader.Get("network_isolation", spec.network_isolation);
+  reader.Get("held", spec.held);
   reader.Get("compress_model", spec.compress_model);
   reader.Get("stop_grace_ms", spec.stop_grace_ms);
   reader.Get("engine_socket", spec.engine_socket);
@@ -221,6 +231,7 @@ std::string StatusToJson(const InstanceStatus& status) {
       {"epoch", status.epoch.value},
       {"phase", ToString(status.phase)},
       {"started_ms", status.started_ms},
+      {"ready_ms", status.ready_ms},
       {"training_started_ms", status.training_started_ms},
       {"training_ended_ms", status.training_ended_ms},
       {"ended_ms", status.ended_ms},
@@ -229,6 +240,7 @@ std::string StatusToJson(const InstanceStatus& status) {
       {"exit_code", status.exit_code},
       {"signal", status.signal},
       {"out_of_memory", status.out_of_memory},
+      {"machine_failed", status.machine_failed},
       {"failure_reason", status.failure_reason},
       {"model_archive", status.model_archive.native()},
       {"output_archive", status.output_archive.native()},
@@ -253,6 +265,7 @@ Result<InstanceStatus> StatusFromJson(std::string_view text) {
   }
   if (!known) return Fail(WrongField("status.json", "phase"));
   reader.Get("started_ms", status.started_ms);
+  reader.Get("ready_ms", status.ready_ms);
   reader.Get("training_started_ms", status.training_started_ms);
   reader.Get("training_ended_ms", status.training_ended_ms);
   reader.Get("ended_ms", status.ended_ms);
@@ -261,6 +274,7 @@ Result<InstanceStatus> StatusFromJson(std::string_view text) {
   reader.Get("exit_code", status.exit_code);
   reader.Get("signal", status.signal);
   reader.Get("out_of_memory", status.out_of_memory);
+  reader.Get("machine_failed", status.machine_failed);
   reader.Get("failure_reason", status.failure_reason);
   reader.Get("model_archive", status.model_archive);
   reader.Get("output_archive", status.output_archive);

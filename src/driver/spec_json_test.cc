@@ -23,6 +23,7 @@ InstanceSpec AnySpec() {
   spec.limits = {*rc::gen::inRange(0, 1000) / 8.0, *rc::gen::arbitrary<int64_t>(), *rc::gen::arbitrary<int64_t>()};
   spec.environment = {*Text(), {*Text(), *Text()}, *Text()};
   spec.channels = {{*Text(), *Text()}, {*Text(), *Text()}};
+  spec.checkpoints = {*Text(), *Text()};
   spec.source_archive = *Text();
   spec.hyperparameters = *rc::gen::container<std::map<std::string, std::string>>(Text(), Text());
   spec.input_data_config_json = *Text();
@@ -31,6 +32,7 @@ InstanceSpec AnySpec() {
   spec.entrypoint = *rc::gen::container<std::vector<std::string>>(Text());
   spec.arguments = *rc::gen::container<std::vector<std::string>>(Text());
   spec.network_isolation = *rc::gen::arbitrary<bool>();
+  spec.held = *rc::gen::arbitrary<bool>();
   spec.compress_model = *rc::gen::arbitrary<bool>();
   spec.stop_grace_ms = *rc::gen::arbitrary<int64_t>();
   spec.engine_socket = *Text();
@@ -47,6 +49,8 @@ void ExpectSame(const InstanceSpec& a, const InstanceSpec& b) {
   for (size_t i = 0; i < a.channels.size(); ++i) {
     RC_ASSERT(a.channels[i].name == b.channels[i].name && a.channels[i].links == b.channels[i].links);
   }
+  RC_ASSERT(a.checkpoints.directory == b.checkpoints.directory && a.checkpoints.path == b.checkpoints.path);
+  RC_ASSERT(a.held == b.held);
   RC_ASSERT(a.source_archive == b.source_archive && a.hyperparameters == b.hyperparameters);
   RC_ASSERT(a.input_data_config_json == b.input_data_config_json && a.variables == b.variables);
   RC_ASSERT(a.resource_config_json == b.resource_config_json && a.engine_socket == b.engine_socket);
@@ -68,8 +72,9 @@ TEST(SpecJsonTest, EveryStatusSurvivesTheRoundTrip) {
     InstanceStatus status;
     status.id = InstanceId(*Text());
     status.epoch = Epoch{*rc::gen::arbitrary<int64_t>()};
-    status.phase = static_cast<Phase>(*rc::gen::inRange(0, 6));
+    status.phase = static_cast<Phase>(*rc::gen::inRange(0, 7));
     status.started_ms = *rc::gen::arbitrary<int64_t>();
+    status.ready_ms = *rc::gen::arbitrary<int64_t>();
     status.training_started_ms = *rc::gen::arbitrary<int64_t>();
     status.training_ended_ms = *rc::gen::arbitrary<int64_t>();
     status.ended_ms = *rc::gen::arbitrary<int64_t>();
@@ -78,6 +83,7 @@ TEST(SpecJsonTest, EveryStatusSurvivesTheRoundTrip) {
     status.exit_code = *rc::gen::arbitrary<int>();
     status.signal = *rc::gen::arbitrary<int>();
     status.out_of_memory = *rc::gen::arbitrary<bool>();
+    status.machine_failed = *rc::gen::arbitrary<bool>();
     status.failure_reason = *Text();
     status.model_archive = *Text();
     status.output_archive = *Text();
@@ -86,6 +92,7 @@ TEST(SpecJsonTest, EveryStatusSurvivesTheRoundTrip) {
     RC_ASSERT(StatusToJson(*back) == StatusToJson(status));
     RC_ASSERT(back->phase == status.phase && back->failure_reason == status.failure_reason);
     RC_ASSERT(back->model_archive == status.model_archive && back->ended_ms == status.ended_ms);
+    RC_ASSERT(back->ready_ms == status.ready_ms && back->machine_failed == status.machine_failed);
   }));
 }
 

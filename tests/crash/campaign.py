@@ -6,7 +6,9 @@ so), one start, every line once and in order, one model archive, legal transitio
 """
 
 import dataclasses
+import os
 import pathlib
+import signal
 import threading
 import time
 
@@ -48,9 +50,28 @@ while True: time.sleep(0.02)
 """
 
 
+# Two hosts that begin again until they find a checkpoint of a former attempt: then they end.
+RESUMED_PROGRAM = """\
+import os, pathlib, signal, uuid
+import job_s3
+host, start = os.environ["SM_CURRENT_HOST"], uuid.uuid4().hex
+print("began", start, flush=True)
+job_s3.put(os.environ["PROBE_BUCKET"], f"starts/{host}-{start}", b"")
+state = pathlib.Path("/opt/ml/checkpoints/state")
+if not state.exists():
+    if host == "algo-1":
+        state.write_text("saved")
+    signal.pause()
+if host == "algo-1":
+    open(os.path.join(os.environ["SM_MODEL_DIR"], "start"), "w").write(state.read_text())
+"""
+CHECKPOINTS = "checkpoints/"
+
+
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A passage of a failpoint in a scenario: a job that is left alone ("train") or stopped ("stop")."""
+    """A passage of a failpoint in a scenario: a job that is left alone ("train"), stopped ("stop"), or that loses an
+    instance of two and starts again from its checkpoint ("restart")."""
 
     name: str
     passage: int = 1
@@ -141,11 +162,38 @@ class Client:
         self.persistently(lambda: self._stop(name))
         return self.persistently(lambda: self._ended(name))
 
-    def _submit(self, program):
+    def restart(self):
+        """Runs a job of two instances and kills the agent of the second of every attempt that found no checkpoint."""
+        name = self._submit(RESUMED_PROGRAM, instances=2, RetryStrategy={"MaximumRetryAttempts": 4},
+                            CheckpointConfig={"S3Uri": f"s3://{self.jobs.bucket}/{CHECKPOINTS}"})
+        while True:
+            description = self.persistently(lambda: self.jobs.describe(name))
+            if description["TrainingJobStatus"] in TERMINAL:
+                return description
+            assert time.monotonic() < self.deadline, f"{name} does not end: {description['SecondaryStatusTransitions']}"
+            if self.persistently(lambda: self._keys(CHECKPOINTS)):
+                self._kill_second_agent(name)
+            time.sleep(POLL_SECONDS)
+
+    def _keys(self, prefix):
+        reply = self.jobs.s3.list_objects_v2(Bucket=self.jobs.bucket, Prefix=prefix)
+        return [entry["Key"].removeprefix(prefix) for entry in reply.get("Contents", [])]
+
+    def _kill_second_agent(self, name):
+        for directory in (self.engine.data_dir / "instances").glob(f"{name}.*.1"):
+            staged = directory / "staged/checkpoints"
+            if not staged.is_dir() or (staged / "state").exists():
+                continue
+            try:
+                os.kill(int((directory / "processes").read_text().split(":")[0]), signal.SIGKILL)
+            except (OSError, ValueError):
+                pass  # it is not there yet, or gone
+
+    def _submit(self, program, **options):
         name = self.jobs.new_name("crash")
         self.jobs.names.append(name)
         request = self.persistently(lambda: self.jobs.request(
-            name, program, files={"job_s3.py": JOB_S3}, Environment={"PROBE_BUCKET": self.jobs.bucket}))
+            name, program, files={"job_s3.py": JOB_S3}, Environment={"PROBE_BUCKET": self.jobs.bucket}, **options))
         self.persistently(lambda: self._create(request))
         return name
 
@@ -217,12 +265,14 @@ def verify(client, description, scenario, agent_may_die):
     jobs, name = client.jobs, description["TrainingJobName"]
     starts = client.persistently(lambda: [
         entry["Key"] for entry in jobs.s3.list_objects_v2(Bucket=jobs.bucket, Prefix="starts/").get("Contents", [])])
-    assert len(starts) <= 1, f"{len(starts)} instances ran: {starts}"
+    assert scenario == "restart" or len(starts) <= 1, f"{len(starts)} instances ran: {starts}"
     assert_legal_transitions(description)
     if agent_may_die and description["TrainingJobStatus"] == "Failed":
         assert description["FailureReason"], "a lost instance has no reason"
     elif scenario == "train":
         verify_completed(client, description, starts)
+    elif scenario == "restart":
+        verify_resumed(client, description, starts)
     else:
         assert description["TrainingJobStatus"] == "Stopped", description.get("FailureReason")
         verify_model(client, description, starts)
@@ -241,6 +291,22 @@ def verify_completed(client, description, starts):
     keys = client.persistently(lambda: [
         entry["Key"] for entry in jobs.s3.list_objects_v2(Bucket=jobs.bucket, Prefix="out/").get("Contents", [])])
     assert keys == [f"out/{name}/output/model.tar.gz"], keys
+
+
+def verify_resumed(client, description, starts):
+    """Each attempt ran at most once on each host, the last from the checkpoint; every line is there once."""
+    jobs, name = client.jobs, description["TrainingJobName"]
+    assert description["TrainingJobStatus"] == "Completed", description.get("FailureReason")
+    attempts = secondary_statuses(description).count("Restarting") + 1
+    assert attempts >= 2, "it did not start again"
+    for rank in (1, 2):
+        began = [line.split()[1] for line in client.persistently(lambda rank=rank: jobs.lines(name, rank))
+                 if line.startswith("began ")]
+        stored = {key.removeprefix(f"starts/algo-{rank}-") for key in starts if key.startswith(f"starts/algo-{rank}-")}
+        assert len(began) == len(set(began)) and stored <= set(began), (began, stored)
+        assert len(began) <= attempts, (began, attempts)
+    assert client.persistently(lambda: client._keys(CHECKPOINTS)) == ["state"]
+    assert client.persistently(lambda: client.jobs.model_files(description)) == {"start": b"saved"}
 
 
 def verify_model(client, description, starts):

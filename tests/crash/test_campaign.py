@@ -13,6 +13,8 @@ from crash.campaign import Point, enumerate_passages, run_point
 SECONDS = 150
 WORKERS = 3
 FIRST_PASSAGES = 3
+# Failpoints that a job passes which is not left alone.
+SCENARIO_OF = {".stop.": "stop", ".restart.": "restart", ".release.": "restart", ".checkpoint.": "restart"}
 
 
 def ordered_points(seed):
@@ -21,9 +23,11 @@ def ordered_points(seed):
     rng = random.Random(seed)
     long = os.environ.get("SAGEBRUSH_CAMPAIGN") == "long"
     ranks = {}
-    trained, stopped = enumerate_passages("train"), enumerate_passages("stop")
+    trained, stopped, restarted = (enumerate_passages(scenario) for scenario in ("train", "stop", "restart"))
     passages = [(name, times, "train") for name, times in trained.items()]
     passages += [(name, times, "stop") for name, times in stopped.items() if long or name not in trained]
+    known = set(trained) | set(stopped)
+    passages += [(name, times, "restart") for name, times in restarted.items() if long or name not in known]
     for name, times, scenario in passages:
         wanted = range(1, times + 1) if long else sorted({*range(1, min(times, FIRST_PASSAGES) + 1), times})
         for rank, passage in enumerate(wanted):
@@ -38,7 +42,8 @@ def ordered_points(seed):
 def chosen_points(seed):
     named = os.environ.get("SAGEBRUSH_FAILPOINTS")
     if named:
-        return [Point(name, int(passage or 1), "stop" if ".stop." in name else "train")
+        return [Point(name, int(passage or 1), next((scenario for part, scenario in SCENARIO_OF.items() if part in name),
+                                                    "train"))
                 for name, _, passage in (text.partition("@") for text in named.split())]
     return ordered_points(seed)
 
@@ -48,7 +53,9 @@ def test_a_kill_at_any_point_of_a_job_is_recovered_from(capsys):
     points = chosen_points(seed)
     names = {point.name for point in points}
     if "SAGEBRUSH_FAILPOINTS" not in os.environ:
-        assert {"db.before_commit", "control.start.after_intent", "control.stop.after_effect"} <= names, sorted(names)
+        assert {"db.before_commit", "control.start.after_intent", "control.stop.after_effect",
+                "control.release.after_effect", "control.restart.before_next",
+                "control.checkpoint.after_upload"} <= names, sorted(names)
     unbounded = os.environ.get("SAGEBRUSH_CAMPAIGN") == "long"
     end = time.monotonic() + SECONDS
     outcomes = {}

@@ -21,6 +21,8 @@ LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 TERMINAL = ("Completed", "Failed", "Stopped")
 # A job moves only forward in this order, and may skip; the final ones end it.
 ORDER = ("Starting", "Pending", "Downloading", "Training", "Stopping", "Uploading")
+# After these, from any step up to Training, it begins anew.
+AGAIN = ("Interrupted", "Restarting")
 FINAL = {"Completed": "Completed", "Failed": "Failed", "Stopped": "Stopped", "MaxRuntimeExceeded": "Stopped",
          "MaxWaitTimeExceeded": "Stopped"}
 
@@ -194,9 +196,13 @@ def assert_legal_transitions(description):
     statuses = secondary_statuses(description)
     if statuses[-1] in FINAL:
         assert description["TrainingJobStatus"] == FINAL[statuses[-1]], (description["TrainingJobStatus"], statuses)
-    passed = [ORDER.index(status) for status in statuses if status not in FINAL]
+    passed = [status for status in statuses if status not in FINAL]
     assert len(passed) >= len(statuses) - 1, statuses
-    assert all(before < after for before, after in itertools.pairwise(passed)), statuses
+    for before, after in itertools.pairwise(passed):
+        if after in AGAIN:
+            assert before in AGAIN or ORDER.index(before) <= ORDER.index("Training"), statuses
+        elif before not in AGAIN:
+            assert ORDER.index(before) < ORDER.index(after), statuses
     starts = [entry["StartTime"] for entry in entries]
     assert starts == sorted(starts), starts
     assert all("EndTime" in entry for entry in entries[:-1]), entries

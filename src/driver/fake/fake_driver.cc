@@ -54,6 +54,14 @@ void FakeMachine::Step(Instance& instance) {
       status.phase = Phase::kDownloading;
       break;
     case Phase::kDownloading:
+      if (instance.spec.held) {
+        status.phase = Phase::kReady;
+        status.ready_ms = now_ms_;
+        if (!instance.released) break;
+      }
+      [[fallthrough]];
+    case Phase::kReady:
+      if (instance.spec.held && !instance.released) break;
       status.phase = Phase::kTraining;
       status.training_started_ms = now_ms_;
       for (const std::string& line : instance.script.lines) instance.log.push_back({now_ms_, line});
@@ -96,30 +104,43 @@ void FakeMachine::End(Instance& instance) {
   if (trained && !script.output.empty()) status.output_archive = store("output.tar.gz", script.output);
 }
 
-void FakeMachine::Tell(const InstanceId& id) {
+void FakeMachine::Tell(const InstanceId& id, News news) {
   std::vector<Listener> listeners;
   {
     std::lock_guard lock(mutex_);
     for (const auto& [driver, listener] : listeners_) listeners.push_back(listener);
   }
-  for (const Listener& listener : listeners) listener(id);
+  for (const Listener& listener : listeners) listener(id, news);
 }
 
 void FakeMachine::Advance(const InstanceId& id) {
-  {
-    std::lock_guard lock(mutex_);
-    Step(Find(id));
-  }
-  Tell(id);
-}
-
-void FakeMachine::AdvanceTo(const InstanceId& id, Phase phase) {
+  bool printed = false;
   {
     std::lock_guard lock(mutex_);
     Instance& instance = Find(id);
-    while (instance.status.phase < phase && !IsFinal(instance.status.phase)) Step(instance);
+    size_t lines = instance.log.size();
+    Step(instance);
+    printed = instance.log.size() > lines;
   }
-  Tell(id);
+  Tell(id, News::kStatus);
+  if (printed) Tell(id, News::kLog);
+}
+
+void FakeMachine::AdvanceTo(const InstanceId& id, Phase phase) {
+  bool printed = false;
+  {
+    std::lock_guard lock(mutex_);
+    Instance& instance = Find(id);
+    size_t lines = instance.log.size();
+    while (instance.status.phase < phase && !IsFinal(instance.status.phase)) {
+      Phase before = instance.status.phase;
+      Step(instance);
+      if (instance.status.phase == before) break;  // held
+    }
+    printed = instance.log.size() > lines;
+  }
+  Tell(id, News::kStatus);
+  if (printed) Tell(id, News::kLog);
 }
 
 void FakeMachine::Print(const InstanceId& id, const std::string& line) {
@@ -127,7 +148,7 @@ void FakeMachine::Print(const InstanceId& id, const std::string& line) {
     std::lock_guard lock(mutex_);
     Find(id).log.push_back({++now_ms_, line});
   }
-  Tell(id);
+  Tell(id, News::kLog);
 }
 
 void FakeMachine::Lose(const InstanceId& id) {
@@ -136,7 +157,7 @@ void FakeMachine::Lose(const InstanceId& id) {
     Instance& instance = Find(id);
     if (!IsFinal(instance.status.phase)) instance.status.phase = Phase::kLost;
   }
-  Tell(id);
+  Tell(id, News::kStatus);
 }
 
 void FakeMachine::Kill(const InstanceId& id) {
@@ -147,7 +168,7 @@ void FakeMachine::Kill(const InstanceId& id) {
     if (instance.status.phase == Phase::kTraining) instance.status.signal = 9;
     End(instance);
   }
-  Tell(id);
+  Tell(id, News::kStatus);
 }
 
 void FakeMachine::FailStarts(Error error, int times, bool after_effect) {
@@ -180,6 +201,12 @@ int FakeMachine::stop_calls(const InstanceId& id) const {
   std::lock_guard lock(mutex_);
   auto it = counters_.find(id);
   return it == counters_.end() ? 0 : it->second.stop_calls;
+}
+
+int FakeMachine::release_calls(const InstanceId& id) const {
+  std::lock_guard lock(mutex_);
+  auto it = counters_.find(id);
+  return it == counters_.end() ? 0 : it->second.release_calls;
 }
 
 std::vector<InstanceId> FakeMachine::running() const {
@@ -231,7 +258,7 @@ Result<void> FakeDriver::Start(const InstanceSpec& spec) {
     if (failing) return Fail(*machine_->start_error_);
     return {};
   }();
-  if (tell) machine_->Tell(spec.id);
+  if (tell) machine_->Tell(spec.id, News::kStatus);
   return started;
 }
 
@@ -245,6 +272,9 @@ Result<void> FakeDriver::Create(const InstanceSpec& spec) {
       return Fail(InvalidArgument("The channel " + channel.name + " was not staged."));
     }
   }
+  if (!spec.checkpoints.directory.empty() && !fs::is_directory(spec.checkpoints.directory, error)) {
+    return Fail(InvalidArgument("The directory of checkpoints was not staged."));
+  }
   if (!spec.source_archive.empty() && !fs::is_regular_file(spec.source_archive, error)) {
     return Fail(InvalidArgument("The source archive was not staged."));
   }
@@ -254,7 +284,10 @@ Result<void> FakeDriver::Create(const InstanceSpec& spec) {
   instance.status.id = spec.id;
   instance.status.epoch = spec.epoch;
   instance.status.started_ms = ++machine_->now_ms_;
-  while (instance.script.automatic && instance.status.phase != Phase::kEnded) machine_->Step(instance);
+  while (instance.script.automatic && instance.status.phase != Phase::kEnded) {
+    if (spec.held && !instance.released && instance.status.phase == Phase::kReady) break;
+    machine_->Step(instance);
+  }
   return {};
 }
 
@@ -268,6 +301,7 @@ Result<std::vector<InstanceStatus>> FakeDriver::List() {
 
 Result<InstanceStatus> FakeDriver::Inspect(const InstanceId& id) {
   std::lock_guard lock(machine_->mutex_);
+  ++machine_->inspections_;
   if (auto error = machine_->Unreachable()) return Fail(*error);
   auto it = machine_->instances_.find(id);
   if (it == machine_->instances_.end()) return Fail(Unknown(id));
@@ -319,7 +353,29 @@ Result<void> FakeDriver::Stop(const InstanceId& id, const StopRequest& request) 
       machine_->End(instance);
     }
   }
-  machine_->Tell(id);
+  machine_->Tell(id, News::kStatus);
+  return {};
+}
+
+Result<void> FakeDriver::Release(const InstanceId& id, Epoch epoch) {
+  {
+    std::lock_guard lock(machine_->mutex_);
+    if (auto error = machine_->Unreachable()) return Fail(*error);
+    auto it = machine_->instances_.find(id);
+    if (it == machine_->instances_.end()) return Fail(Unknown(id));
+    FakeMachine::Counters& counters = machine_->counters_[id];
+    ++counters.release_calls;
+    if (epoch < counters.epoch) return Fail(OldEpoch(epoch, counters.epoch));
+    counters.epoch = epoch;
+    FakeMachine::Instance& instance = it->second;
+    if (instance.released) return {};
+    instance.released = true;
+    if (instance.status.phase == Phase::kReady) machine_->Step(instance);
+    while (instance.script.automatic && instance.status.phase >= Phase::kTraining && !IsFinal(instance.status.phase)) {
+      machine_->Step(instance);
+    }
+  }
+  machine_->Tell(id, News::kStatus);
   return {};
 }
 
@@ -331,7 +387,7 @@ Result<void> FakeDriver::Destroy(const InstanceId& id) {
   return io::RemoveTree(machine_->directory_ / id.value());
 }
 
-void FakeDriver::SetListener(std::function<void(const InstanceId&)> listener) {
+void FakeDriver::SetListener(Listener listener) {
   std::lock_guard lock(machine_->mutex_);
   if (listener) {
     machine_->listeners_[this] = std::move(listener);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -45,7 +46,9 @@ class FakeMachine {
   int start_calls(const InstanceId& id) const;
   int created(const InstanceId& id) const;  // instances ever brought about under that id
   int stop_calls(const InstanceId& id) const;
-  std::vector<InstanceId> running() const;  // neither ended nor lost
+  int release_calls(const InstanceId& id) const;
+  int64_t inspections() const { return inspections_; }  // calls of Inspect, ever
+  std::vector<InstanceId> running() const;              // neither ended nor lost
   std::optional<InstanceSpec> spec(const InstanceId& id) const;
 
  private:
@@ -55,18 +58,17 @@ class FakeMachine {
     InstanceStatus status;
     FakeScript script;
     std::vector<LogRecord> log;
-    bool stop_requested = false;
+    bool stop_requested = false, released = false;
   };
   struct Counters {
-    int start_calls = 0, created = 0, stop_calls = 0;
+    int start_calls = 0, created = 0, stop_calls = 0, release_calls = 0;
     Epoch epoch;
   };
-  using Listener = std::function<void(const InstanceId&)>;
 
   Instance& Find(const InstanceId& id);
   void Step(Instance& instance);
   void End(Instance& instance);
-  void Tell(const InstanceId& id);
+  void Tell(const InstanceId& id, News news);
   std::optional<Error> Unreachable() const;
 
   mutable std::mutex mutex_;
@@ -79,6 +81,7 @@ class FakeMachine {
   bool fail_after_effect_ = false;
   std::map<const void*, Listener> listeners_;
   int64_t now_ms_ = 1'000'000;
+  std::atomic<int64_t> inspections_ = 0;
 };
 
 // Keeps every obligation of Driver, and is stricter where a real machine would let a mistake pass: a second Start with
@@ -94,8 +97,9 @@ class FakeDriver final : public Driver {
   Result<InstanceStatus> Inspect(const InstanceId& id) override;
   Result<LogChunk> ReadLog(const InstanceId& id, uint64_t offset, size_t limit_bytes) override;
   Result<void> Stop(const InstanceId& id, const StopRequest& request) override;
+  Result<void> Release(const InstanceId& id, Epoch epoch) override;
   Result<void> Destroy(const InstanceId& id) override;
-  void SetListener(std::function<void(const InstanceId&)> listener) override;
+  void SetListener(Listener listener) override;
   std::filesystem::path StagingDirectory(const InstanceId& id) const override;
 
  private:

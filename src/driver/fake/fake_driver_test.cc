@@ -41,9 +41,13 @@ class FakeHarness {
     return spec;
   }
   void LoseAgent(const InstanceId& id) { machine_->Lose(id); }
+  void Keep(const InstanceId& id) {
+    std::filesystem::path state = machine_->spec(id)->checkpoints.directory / "state";
+    ASSERT_TRUE(io::WriteFile(state, *io::ReadFile(state) + "kept").has_value());
+  }
   int Created(const InstanceId& id) { return machine_->created(id); }
   void LetRun(const InstanceId& id) {
-    bool waits = programs_[id] == Program::kWaits || programs_[id] == Program::kIgnoresStop;
+    bool waits = programs_[id] != Program::kPrints && programs_[id] != Program::kFails;
     bool stopped = machine_->stop_calls(id) > 0;
     if (programs_[id] == Program::kIgnoresStop && stopped) return machine_->Kill(id);
     machine_->AdvanceTo(id, waits && !stopped ? Phase::kTraining : Phase::kEnded);

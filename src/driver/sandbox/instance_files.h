@@ -22,6 +22,7 @@ struct InstanceFiles {
   std::filesystem::path status() const { return directory / "status.json"; }   // by the agent
   std::filesystem::path epoch() const { return directory / "epoch"; }          // highest epoch seen
   std::filesystem::path stop() const { return directory / "stop.json"; }       // by Stop; the agent watches for it
+  std::filesystem::path release() const { return directory / "release"; }      // by Release; likewise
   std::filesystem::path lock() const { return directory / "lock"; }            // OFD lock held by the agent for life
   std::filesystem::path processes() const { return directory / "processes"; }  // who they are, see ProcessIdentity
   std::filesystem::path log() const { return directory / "log"; }              // the spool, see driver/log_spool.h
@@ -32,6 +33,10 @@ struct InstanceFiles {
   std::filesystem::path root() const { return directory / "root"; }            // overlay layers and mount points
   std::filesystem::path artifacts() const { return directory / "artifacts"; }
 };
+
+// A hint of an agent, one datagram to hints.sock: one of these, a space, and the instance's id.
+inline constexpr char kStatusHint[] = "status";
+inline constexpr char kLogHint[] = "log";
 
 // A process that cannot be mistaken for another with the same number: pid and start time (field 22 of its stat).
 struct ProcessIdentity {

@@ -207,7 +207,27 @@ Result<void> RootTree::Mount() {
   TRYV(MountChannels());
   TRYV(MountKernelFileSystems());
   TRYV(MountDevices());
-  return Pivot();
+  const Checkpoints& checkpoints = options_.spec->checkpoints;
+  if (checkpoints.directory.empty()) return Pivot();
+  TRY(io::UniqueFd tree, CloneTree(checkpoints.directory, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID));
+  TRYV(Pivot());
+  return AttachCheckpoints(tree.get());
+}
+
+// The user chose the place. By now links in it lead nowhere but within the instance.
+Result<void> RootTree::AttachCheckpoints(int tree) {
+  fs::path target;
+  for (const fs::path& part : options_.spec->checkpoints.path) {
+    target /= part;
+    if (::mkdir(target.c_str(), 0755) != 0) {
+      if (errno == EEXIST) continue;
+      return Fail(FromErrno(errno, "cannot make " + target.string() + " (CheckpointConfig.LocalPath)"));
+    }
+    if (::chown(target.c_str(), options_.uid, options_.gid) != 0) {
+      return Fail(FromErrno(errno, "cannot set the owner of " + target.string()));
+    }
+  }
+  return Attach(tree, target);
 }
 
 Result<void> RootTree::MountRootOverlay() {

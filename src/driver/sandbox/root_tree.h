@@ -48,6 +48,7 @@ class RootTree {
   Result<void> HideRootless();
   Result<void> MountEnvironment();
   Result<void> MountChannels();
+  Result<void> AttachCheckpoints(int tree);
   Result<void> MountOverlayOf(const std::filesystem::path& lower, const std::string& layer_name,
                               const std::filesystem::path& target, bool channel);
   Result<void> MountDevices();

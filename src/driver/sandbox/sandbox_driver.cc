@@ -54,6 +54,13 @@ Result<void> CheckSpec(const InstanceSpec& spec) {
   if (spec.count < 1 || spec.count > 1000 || spec.rank < 0 || spec.rank >= spec.count) {
     return Fail(InvalidArgument("An instance's rank must be below its job's count, and that at most 1000."));
   }
+  const Checkpoints& checkpoints = spec.checkpoints;
+  std::error_code ignored;
+  if (!checkpoints.directory.empty() &&
+      (!checkpoints.path.is_absolute() || !fs::is_directory(checkpoints.directory, ignored))) {
+    return Fail(InvalidArgument("The checkpoints need a staged directory and an absolute path inside, not " +
+                                checkpoints.directory.native() + " and " + checkpoints.path.native() + "."));
+  }
   for (const Channel& channel : spec.channels) {
     bool plain = !channel.name.empty() && channel.name.find('/') == std::string::npos && channel.name[0] != '.';
     if (!plain) return Fail(InvalidArgument("\"" + channel.name + "\" is no channel name."));
@@ -120,18 +127,21 @@ void SandboxDriver::Listen() {
       std::string text(id, static_cast<size_t>(got));
       if (std::find(news.begin(), news.end(), text) == news.end()) news.push_back(std::move(text));
     }
-    std::function<void(const InstanceId&)> listener;
+    Listener listener;
     {
       std::lock_guard lock(mutex_);
       listener = listener_;
     }
-    for (std::string& text : news) {
-      if (listener) listener(InstanceId(std::move(text)));
+    for (const std::string& text : news) {
+      // "<news> <id>", as agents write it.
+      News kind = text.starts_with(kLogHint) ? News::kLog : News::kStatus;
+      size_t space = text.find(' ');
+      if (listener && space != std::string::npos) listener(InstanceId(text.substr(space + 1)), kind);
     }
   }
 }
 
-void SandboxDriver::SetListener(std::function<void(const InstanceId&)> listener) {
+void SandboxDriver::SetListener(Listener listener) {
   std::lock_guard lock(mutex_);
   listener_ = std::move(listener);
 }
@@ -287,6 +297,19 @@ Result<void> SandboxDriver::Stop(const InstanceId& id, const StopRequest& reques
   FAILPOINT("driver.stop.before_request");
   boost::json::object stop{{"epoch", request.epoch.value}, {"reason", request.reason}};
   return io::WriteFileDurably(files.stop(), boost::json::serialize(stop));
+}
+
+Result<void> SandboxDriver::Release(const InstanceId& id, Epoch epoch) {
+  TRYV(CheckId(id));
+  std::shared_ptr<std::mutex> guard = Guard(id);
+  std::lock_guard lock(*guard);
+  InstanceFiles files = FilesOf(id);
+  TRY(InstanceStatus status, Read(files));
+  TRYV(CheckEpoch(files, epoch));
+  std::error_code error;
+  if (status.phase > Phase::kReady || fs::exists(files.release(), error)) return {};
+  FAILPOINT("driver.release.before_file");
+  return io::WriteFile(files.release(), "", 0600);
 }
 
 Result<void> SandboxDriver::Destroy(const InstanceId& id) {

@@ -39,8 +39,9 @@ class SandboxDriver final : public Driver {
   Result<InstanceStatus> Inspect(const InstanceId& id) override;
   Result<LogChunk> ReadLog(const InstanceId& id, uint64_t offset, size_t limit_bytes) override;
   Result<void> Stop(const InstanceId& id, const StopRequest& request) override;
+  Result<void> Release(const InstanceId& id, Epoch epoch) override;
   Result<void> Destroy(const InstanceId& id) override;
-  void SetListener(std::function<void(const InstanceId&)> listener) override;
+  void SetListener(Listener listener) override;
   std::filesystem::path StagingDirectory(const InstanceId& id) const override;
 
  private:
@@ -57,7 +58,7 @@ class SandboxDriver final : public Driver {
   Options options_;
   std::mutex mutex_;                                        // of the next two
   std::map<InstanceId, std::weak_ptr<std::mutex>> guards_;  // Start, Stop and Destroy of one id take turns
-  std::function<void(const InstanceId&)> listener_;
+  Listener listener_;
   io::UniqueFd hints_, wake_;
   std::thread listening_;
 };
