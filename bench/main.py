@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import fit_overhead
+import gang_simulated
 import gang_start
 import log_latency
 import start_latency
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start)}
+BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start, gang_simulated)}
 
 
 def parse_arguments():
