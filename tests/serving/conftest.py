@@ -1,5 +1,6 @@
 """Real model servers on real models, for the real clients: runs under .sagebrush/serving (./test --serving does so)."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -78,6 +79,13 @@ class ModelServer:
                 self.process.wait()
 
 
+def stop_all(servers):
+    """Every one, whatever becomes of the others."""
+    with contextlib.ExitStack() as stack:
+        for server in servers:
+            stack.callback(server.stop)
+
+
 @pytest.fixture
 def start_server(tmp_path):
     """start_server(*arguments, **environment) -> a running ModelServer."""
@@ -91,8 +99,7 @@ def start_server(tmp_path):
         return server.await_ready() if wait else server
 
     yield start
-    for server in servers:
-        server.stop()
+    stop_all(servers)
 
 
 @pytest.fixture(scope="session")
@@ -122,5 +129,4 @@ def hosting_server(tmp_path_factory):
         return server.await_ready() if wait else server
 
     yield start
-    for server in servers:
-        server.stop()
+    stop_all(servers)
