@@ -30,6 +30,7 @@ using driver::Phase;
 
 constexpr char kLineBuffering[] = "/usr/libexec/coreutils/libstdbuf.so";
 constexpr size_t kReserveBytes = 256 * 1024;
+constexpr int64_t kLongestLeaveMs = 30'000;
 
 std::string Flag(const json::object& object, const char* key) {
   const json::value* value = object.if_contains(key);
@@ -276,6 +277,63 @@ Result<void> Instance::Train() {
   status_.stopped = loop_->stop_requested() && !(mpi_ && status_.out_of_memory);
   return {};
 }
+
+// A process that serves this host's share of the parameters for as long as the program runs.
+Result<void> Instance::StartParameterServer() {
+  std::vector<std::string> argv = ParameterServerCommand(spec_);
+  std::vector<std::string> variables = ParameterServerVariables(spec_, layout_, environment_);
+  TRYV(sandbox_->control().Send({{"kind", "companion"},
+                                 {"argv", json::array(argv.begin(), argv.end())},
+                                 {"env", json::array(variables.begin(), variables.end())},
+                                 {"cwd", "/"}}));
+  if (spec_.rank == 0) return {};
+  // A program that waits for ever for a cluster that is gone is ended; one that is about to end by itself may do so.
+  int64_t patience_ms = layout_ == ClusterLayout::kCoordinated ? 0 : LeaveMs();
+  loop_->EndProgramWhen([this, patience_ms, seen_ms = int64_t{0}]() mutable {
+    if (seen_ms == 0 && HostEnded(0)) seen_ms = MonotonicMs();
+    return seen_ms != 0 && MonotonicMs() - seen_ms >= patience_ms;
+  });
+  return {};
+}
+
+// The program has ended; when may this host's parameter server? Host 1 ends the cluster: the others stay, serving,
+// until that, and host 1 gives their programs a while to see it. Returns the wait status that counts.
+Result<int> Instance::LeaveCluster(int wait_status) {
+  SetPhase(Phase::kTraining, false);  // training_ended_ms, for the other hosts to see
+  bool stopped = loop_->stop_requested();
+  if (!loop_->companion_end() && !stopped) {
+    if (wait_status != 0 && spec_.rank > 0 && (loop_->released() || HostEnded(0))) {
+      Say("host 1 has ended, and with it this host's part");
+      return 0;
+    }
+    if (wait_status == 0 && spec_.rank > 0) TRYV(loop_->AwaitOrStop([this] { return HostEnded(0); }));
+    if (wait_status == 0 && spec_.rank == 0 && layout_ == ClusterLayout::kParameterServers) {
+      int64_t until_ms = MonotonicMs() + LeaveMs();
+      TRYV(loop_->AwaitOrStop([this, until_ms] { return OtherHostsEnded() || MonotonicMs() >= until_ms; }));
+    }
+  }
+  if (!loop_->companion_end() || stopped) return wait_status;
+  int end = *loop_->companion_end();
+  ProgramEnd told{WIFEXITED(end) ? WEXITSTATUS(end) : 0, WIFSIGNALED(end) ? WTERMSIG(end) : 0,
+                  sandbox_->cgroup().KilledForMemory(), spec_.limits.memory_bytes};
+  loop_->Drain();
+  std::string reason = ParameterServerFailure(told, log_->tail());
+  TRYV(KillTheRest());
+  return Fail(Error(ErrorKind::kUnavailable, std::move(reason)));
+}
+
+// Whether that host's program has ended, or will never run.
+bool Instance::HostEnded(int rank) const { return peers_.Ended(rank); }
+
+bool Instance::OtherHostsEnded() const {
+  for (int rank = 1; rank < spec_.count; ++rank) {
+    if (!HostEnded(rank)) return false;
+  }
+  return true;
+}
+
+// How long programs may take to notice the end of the cluster.
+int64_t Instance::LeaveMs() const { return std::min<int64_t>(spec_.stop_grace_ms, kLongestLeaveMs); }
 
 // Runs a program inside to its end and kills what it left behind; its output is in the log when this returns.
 Result<int> Instance::Execute(const std::vector<std::string>& argv, const std::string& directory) {

@@ -41,6 +41,8 @@ class Instance {
   Result<boost::json::object> Task(const std::string& name);
   Result<void> StartParameterServer();
   Result<int> LeaveCluster(int wait_status);
+  bool HostEnded(int rank) const;
+  bool OtherHostsEnded() const;
   int64_t LeaveMs() const;
   Result<int> RunMpi();
   Result<int> Launch();

@@ -1,7 +1,10 @@
 #include "agent/mpi.h"
 
 #include <algorithm>
+#include <numeric>
+#include <set>
 
+#include "agent/peers.h"
 #include "base/text.h"
 
 namespace sagebrush::agent {
@@ -75,6 +78,34 @@ std::optional<int> NumberAfter(std::string_view line, std::string_view before) {
 
 void Append(std::vector<std::string>& to, std::initializer_list<std::string> more) { to.insert(to.end(), more); }
 
+// What an option sets, as "-mca btl" or "-x NAME"; "" for options that may be given twice.
+std::string Setting(const std::string& option, const std::string& value) {
+  std::string name = option.starts_with("--") ? option.substr(1) : option;
+  if (name == "-mca" || name == "-gmca") return "-mca " + value;
+  if (name == "-x") return "-x " + value.substr(0, value.find('='));
+  return name == "-bind-to" || name == "-map-by" ? name : "";
+}
+
+// mpirun refuses most settings that are made twice. The job's own count.
+class Defaults {
+ public:
+  Defaults(const std::vector<std::string>& own, std::vector<std::string>& command) : command_(command) {
+    for (size_t i = 0; i + 1 < own.size(); ++i) {
+      if (std::string setting = Setting(own[i], own[i + 1]); !setting.empty()) own_.insert(std::move(setting));
+    }
+  }
+  void Set(const std::string& option, const std::string& value) {
+    if (!own_.contains(Setting(option, value))) Append(command_, {option, value});
+  }
+  void Mca(const std::string& name, const std::string& value) {
+    if (!own_.contains("-mca " + name)) Append(command_, {"-mca", name, value});
+  }
+
+ private:
+  std::set<std::string> own_;
+  std::vector<std::string>& command_;
+};
+
 }  // namespace
 
 Result<std::optional<MpiSettings>> MpiOf(const driver::InstanceSpec& spec, const Hyperparameters& hyperparameters) {
@@ -96,12 +127,19 @@ Result<std::optional<MpiSettings>> MpiOf(const driver::InstanceSpec& spec, const
   return settings;
 }
 
+std::vector<int> MpiHosts(const driver::InstanceSpec& spec) {
+  std::vector<int> hosts(static_cast<size_t>(spec.count));
+  std::iota(hosts.begin(), hosts.end(), 0);
+  return hosts;
+}
+
 std::vector<std::string> MpirunCommand(const driver::InstanceSpec& spec, const MpiSettings& settings,
                                        const std::vector<std::string>& program,
                                        const std::vector<std::string>& environment, bool mpi4py, int cpus) {
   std::string hosts, interface = "eth0";
-  for (int rank = 0; rank < spec.count; ++rank) {
-    hosts += (hosts.empty() ? "algo-" : ",algo-") + std::to_string(rank + 1);
+  const std::vector<int> ranks = MpiHosts(spec);
+  for (int rank : ranks) {
+    hosts += (hosts.empty() ? "" : ",") + HostName(rank);
     if (settings.processes_per_host > 1) hosts += ":" + std::to_string(settings.processes_per_host);
   }
   std::vector<std::string> exported;
@@ -112,20 +150,26 @@ std::vector<std::string> MpirunCommand(const driver::InstanceSpec& spec, const M
                   name == "AWS_ACCESS_KEY_ID" || name == "AWS_SECRET_ACCESS_KEY" || name == "AWS_SESSION_TOKEN";
     if (passed) exported.push_back(name);
   }
-  int processes = settings.processes_per_host * spec.count;
+  int processes = settings.processes_per_host * static_cast<int>(ranks.size());
   std::vector<std::string> command = {"mpirun", "--host", hosts, "-np", std::to_string(processes)};
   Append(command, {"--allow-run-as-root", "--display-map", "--tag-output"});
-  Append(command, {"-mca", "btl_tcp_if_include", interface, "-mca", "oob_tcp_if_include", interface});
-  Append(command, {"-mca", "plm_rsh_no_tree_spawn", "1"});
-  if (!spec.commands.empty()) Append(command, {"-mca", "plm_rsh_agent", (spec.commands / "ssh").native()});
-  Append(command, {"-bind-to", "none", "-map-by", "slot", "-mca", "pml", "ob1", "-mca", "btl", "^openib"});
-  Append(command, {"-mca", "orte_abort_on_non_zero_status", "1"});
-  Append(command, {"-mca", "btl_vader_single_copy_mechanism", "none"});
+  Defaults defaults(settings.options, command);
+  defaults.Mca("btl_tcp_if_include", interface);
+  defaults.Mca("oob_tcp_if_include", interface);
+  defaults.Mca("plm_rsh_no_tree_spawn", "1");
+  if (!spec.commands.empty()) defaults.Mca("plm_rsh_agent", (spec.commands / "ssh").native());
+  defaults.Set("-bind-to", "none");
+  defaults.Set("-map-by", "slot");
+  defaults.Mca("pml", "ob1");
+  defaults.Mca("btl", "^openib");
+  defaults.Mca("orte_abort_on_non_zero_status", "1");
+  defaults.Mca("btl_vader_single_copy_mechanism", "none");
   // mpirun takes each host for a machine of its own and lets processes that wait keep a CPU busy.
-  if (processes > cpus) Append(command, {"-mca", "mpi_yield_when_idle", "1"});
-  Append(command, {"-x", "NCCL_SOCKET_IFNAME=" + interface, "-x", "NCCL_DEBUG=" + settings.nccl_debug});
+  if (processes > cpus) defaults.Mca("mpi_yield_when_idle", "1");
+  defaults.Set("-x", "NCCL_SOCKET_IFNAME=" + interface);
+  defaults.Set("-x", "NCCL_DEBUG=" + settings.nccl_debug);
   command.insert(command.end(), settings.options.begin(), settings.options.end());
-  for (const std::string& name : exported) Append(command, {"-x", name});
+  for (const std::string& name : exported) defaults.Set("-x", name);
   command.insert(command.end(), program.begin(), program.end());
   bool python = program.size() > 1 && program[0] == PythonOf(spec) && program[1].ends_with(".py");
   if (python && mpi4py) {

@@ -23,6 +23,9 @@ struct MpiSettings {
 // What the job asks for; nullopt when it does not ask for MPI. kInvalidArgument for a number or option that is none.
 Result<std::optional<MpiSettings>> MpiOf(const driver::InstanceSpec& spec, const Hyperparameters& hyperparameters);
 
+// The hosts that mpirun spans, by their ranks; on the first of them it runs.
+std::vector<int> MpiHosts(const driver::InstanceSpec& spec);
+
 // How host 1 starts the program (its command line on one host) on all of them. `environment` is the program's; `cpus`
 // those of the machine, which all hosts share. With `mpi4py`, Python runs the script under that module, which ends the
 // whole job at an exception of one process.

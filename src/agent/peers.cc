@@ -47,13 +47,6 @@ bool Peers::Failed(int rank) const {
   return status && (status->exit_code != 0 || status->signal != 0);
 }
 
-bool Peers::OthersEnded() const {
-  for (int rank = 1; rank < spec_->count; ++rank) {
-    if (!Ended(rank)) return false;
-  }
-  return true;
-}
-
 bool Peers::IsAgent(int rank, pid_t process) const {
   if (rank < 0 || rank >= spec_->count || process <= 0) return false;
   driver::InstanceFiles host = Files(rank);

@@ -21,8 +21,6 @@ class Peers {
   driver::InstanceFiles Files(int rank) const;
   // Whether that host's program has ended, or will never run.
   bool Ended(int rank) const;
-  // Whether all but host 1 have.
-  bool OthersEnded() const;
   // Whether its program runs, or would if it had one of its own.
   bool Training(int rank) const;
   // Whether its program ended badly.
