@@ -13,14 +13,14 @@ FIRST_JOB_DEADLINE = 1200  # it may have to install the TensorFlow environment
 
 
 @contextlib.contextmanager
-def warm_engine(image=IMAGE, **options):
+def warm_engine(image=IMAGE, deadline=FIRST_JOB_DEADLINE, **options):
     """A fresh engine whose image environment is cached; also the path of that environment's Python. Further options are
     those of a job that needs the environment."""
     engine = Engine()
     try:
         engine.start()
         jobs = Jobs(engine)
-        yield jobs, jobs.report("import sys\nreport(sys.executable)\n", deadline=FIRST_JOB_DEADLINE,
+        yield jobs, jobs.report("import sys\nreport(sys.executable)\n", deadline=deadline,
                                 AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"}, **options)
     finally:
         engine.destroy()

@@ -125,8 +125,9 @@ Result<int> Instance::Launch() {
   }
   int cpus = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command_ = MpirunCommand(spec_, *mpi_, command_, environment_, missing == 0, cpus);
-  Say("host 1 launches " + std::to_string(mpi_->processes_per_host * hosts) + " processes on " + std::to_string(hosts) +
-      (hosts == 1 ? " host" : " hosts"));
+  int processes = mpi_->processes_per_host * hosts;
+  Say("mpirun launches " + std::to_string(processes) + (processes == 1 ? " process on " : " processes on ") +
+      std::to_string(hosts) + (hosts == 1 ? " host" : " hosts"));
   log_->ForgetTail();
   log_->Observe([this](std::string_view line) { mpi_output_.Take(line); });
   loop_->SignalRanks();

@@ -1,6 +1,7 @@
 #include "agent/mpi.h"
 
 #include <algorithm>
+#include <set>
 
 #include "agent/tensorflow_cluster.h"
 #include "base/text.h"
@@ -76,6 +77,34 @@ std::optional<int> NumberAfter(std::string_view line, std::string_view before) {
 
 void Append(std::vector<std::string>& to, std::initializer_list<std::string> more) { to.insert(to.end(), more); }
 
+// What an option sets, as "-mca btl" or "-x NAME"; "" for options that may be given twice.
+std::string Setting(const std::string& option, const std::string& value) {
+  std::string name = option.starts_with("--") ? option.substr(1) : option;
+  if (name == "-mca" || name == "-gmca") return "-mca " + value;
+  if (name == "-x") return "-x " + value.substr(0, value.find('='));
+  return name == "-bind-to" || name == "-map-by" ? name : "";
+}
+
+// mpirun refuses most settings that are made twice. The job's own count.
+class Defaults {
+ public:
+  Defaults(const std::vector<std::string>& own, std::vector<std::string>& command) : command_(command) {
+    for (size_t i = 0; i + 1 < own.size(); ++i) {
+      if (std::string setting = Setting(own[i], own[i + 1]); !setting.empty()) own_.insert(std::move(setting));
+    }
+  }
+  void Set(const std::string& option, const std::string& value) {
+    if (!own_.contains(Setting(option, value))) Append(command_, {option, value});
+  }
+  void Mca(const std::string& name, const std::string& value) {
+    if (!own_.contains("-mca " + name)) Append(command_, {"-mca", name, value});
+  }
+
+ private:
+  std::set<std::string> own_;
+  std::vector<std::string>& command_;
+};
+
 }  // namespace
 
 Result<std::optional<MpiSettings>> MpiOf(const driver::InstanceSpec& spec, const Hyperparameters& hyperparameters) {
@@ -118,17 +147,23 @@ std::vector<std::string> MpirunCommand(const driver::InstanceSpec& spec, const M
   int processes = settings.processes_per_host * static_cast<int>(names.size());
   std::vector<std::string> command = {"mpirun", "--host", hosts, "-np", std::to_string(processes)};
   Append(command, {"--allow-run-as-root", "--display-map", "--tag-output"});
-  Append(command, {"-mca", "btl_tcp_if_include", interface, "-mca", "oob_tcp_if_include", interface});
-  Append(command, {"-mca", "plm_rsh_no_tree_spawn", "1"});
-  if (!spec.commands.empty()) Append(command, {"-mca", "plm_rsh_agent", (spec.commands / "ssh").native()});
-  Append(command, {"-bind-to", "none", "-map-by", "slot", "-mca", "pml", "ob1", "-mca", "btl", "^openib"});
-  Append(command, {"-mca", "orte_abort_on_non_zero_status", "1"});
-  Append(command, {"-mca", "btl_vader_single_copy_mechanism", "none"});
+  Defaults defaults(settings.options, command);
+  defaults.Mca("btl_tcp_if_include", interface);
+  defaults.Mca("oob_tcp_if_include", interface);
+  defaults.Mca("plm_rsh_no_tree_spawn", "1");
+  if (!spec.commands.empty()) defaults.Mca("plm_rsh_agent", (spec.commands / "ssh").native());
+  defaults.Set("-bind-to", "none");
+  defaults.Set("-map-by", "slot");
+  defaults.Mca("pml", "ob1");
+  defaults.Mca("btl", "^openib");
+  defaults.Mca("orte_abort_on_non_zero_status", "1");
+  defaults.Mca("btl_vader_single_copy_mechanism", "none");
   // mpirun takes each host for a machine of its own and lets processes that wait keep a CPU busy.
-  if (processes > cpus) Append(command, {"-mca", "mpi_yield_when_idle", "1"});
-  Append(command, {"-x", "NCCL_SOCKET_IFNAME=" + interface, "-x", "NCCL_DEBUG=" + settings.nccl_debug});
+  if (processes > cpus) defaults.Mca("mpi_yield_when_idle", "1");
+  defaults.Set("-x", "NCCL_SOCKET_IFNAME=" + interface);
+  defaults.Set("-x", "NCCL_DEBUG=" + settings.nccl_debug);
   command.insert(command.end(), settings.options.begin(), settings.options.end());
-  for (const std::string& name : exported) Append(command, {"-x", name});
+  for (const std::string& name : exported) defaults.Set("-x", name);
   command.insert(command.end(), program.begin(), program.end());
   bool python = program.size() > 1 && program[0] == PythonOf(spec) && program[1].ends_with(".py");
   if (python && mpi4py) {

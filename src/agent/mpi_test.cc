@@ -58,6 +58,17 @@ TEST(MpiCommandTest, OneProcessEachIsTheDefaultAndPlainPythonWithoutMpi4py) {
   EXPECT_THAT(Command(Job(3, {}), false, 2, {}), HasSubstr("-mca mpi_yield_when_idle 1"));
 }
 
+TEST(MpiCommandTest, TheJobsOwnOptionsTakeThePlaceOfTheDefaults) {
+  std::string command = Command(
+      Job(2, {{"sagemaker_mpi_custom_mpi_options",
+               "\"--mca btl self,tcp -mca mpi_yield_when_idle 0 --bind-to core -x SM_HOSTS=[] -x NCCL_DEBUG=X\""}}),
+      false, 1, {"SM_HOSTS=[1]", "SM_HPS={}"});
+  EXPECT_THAT(command,
+              HasSubstr("-map-by slot -mca pml ob1 -mca orte_abort_on_non_zero_status 1 "
+                        "-mca btl_vader_single_copy_mechanism none -x NCCL_SOCKET_IFNAME=eth0 --mca btl self,tcp "
+                        "-mca mpi_yield_when_idle 0 --bind-to core -x 'SM_HOSTS=[]' -x NCCL_DEBUG=X -x SM_HPS "));
+}
+
 TEST(MpiCommandTest, SaysWhatIsWrong) {
   auto message = [](std::map<std::string, std::string> hyperparameters) {
     InstanceSpec spec = Job(2, std::move(hyperparameters));
