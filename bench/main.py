@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import fit_overhead
+import gang_simulated
 import gang_start
 import horovod_ratio
 import log_latency
@@ -19,9 +20,9 @@ import serving_throughput
 import start_latency
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start, horovod_ratio,
-                                                 ps_ratio, serving_overhead, serving_throughput, serving_swap,
-                                                 serving_memory)}
+BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start, gang_simulated,
+                                                 horovod_ratio, ps_ratio, serving_overhead, serving_throughput,
+                                                 serving_swap, serving_memory)}
 
 
 def parse_arguments():

@@ -112,14 +112,20 @@ Result<StoredVersion> Upload(objstore::ObjectStore& objects, const fs::path& dir
   return StoredVersion{version, stored.etag};
 }
 
+// Whether the program may have been cut off in the middle of a file.
+bool WasCutOff(const driver::InstanceStatus& status) {
+  bool by_signal = status.signal != 0 || status.exit_code > 128;  // the latter as shells tell it
+  return status.phase == driver::Phase::kLost || status.machine_failed || by_signal;
+}
+
 // Files that changed later may be half written. While the program runs: those of the last two seconds. When it is over:
-// none. When the instance was lost: those of the two seconds before its last sign of life.
-int64_t QuietBefore(driver::Phase phase, int64_t alive_ns, const FileVersions& files) {
-  if (phase == driver::Phase::kEnded) return std::numeric_limits<int64_t>::max();
+// none. When it was cut off: those of the two seconds before its end, or before its last sign of life.
+int64_t QuietBefore(const driver::InstanceStatus& status, int64_t alive_ns, const FileVersions& files) {
+  if (status.phase < driver::Phase::kEnded) return alive_ns - kQuietNs;
+  if (!WasCutOff(status)) return std::numeric_limits<int64_t>::max();
+  if (status.training_ended_ms != 0) return status.training_ended_ms * 1'000'000 - kQuietNs;
   int64_t last_sign_ns = alive_ns;
-  if (phase == driver::Phase::kLost) {
-    for (const auto& [path, version] : files) last_sign_ns = std::max(last_sign_ns, version.changed_ns);
-  }
+  for (const auto& [path, version] : files) last_sign_ns = std::max(last_sign_ns, version.changed_ns);
   return last_sign_ns - kQuietNs;
 }
 
@@ -217,14 +223,14 @@ Result<void> CheckpointSync::Sync(const InstanceId& id) {
 Result<void> CheckpointSync::Look(const InstanceId& id, Watched& watched) {
   // The phase before the files: what is written between the two looks must not count as a program's last word.
   Result<driver::InstanceStatus> status = driver_.Inspect(id);
-  if (!status && status.error().kind != ErrorKind::kNotFound) return Fail(std::move(status).error());
-  driver::Phase phase = status ? status->phase : driver::Phase::kLost;
-  if (phase < driver::Phase::kEnded) watched.alive_ns = NowNs();
+  if (!status && status.error().kind == ErrorKind::kNotFound) return {};  // not started, or removed
+  if (!status) return Fail(std::move(status).error());
+  if (status->phase < driver::Phase::kEnded) watched.alive_ns = NowNs();
   fs::path staging = driver_.StagingDirectory(id), directory = DirectoryIn(staging);
   Result<FileVersions> files = ListCheckpointFiles(directory);
-  if (!files && files.error().kind == ErrorKind::kNotFound) return {};  // not started, or removed
+  if (!files && files.error().kind == ErrorKind::kNotFound) return {};  // removed since
   if (!files) return Fail(std::move(files).error());
-  int64_t quiet_before_ns = QuietBefore(phase, watched.alive_ns, *files);
+  int64_t quiet_before_ns = QuietBefore(*status, watched.alive_ns, *files);
   TRY(CheckpointRecord record, ReadRecord(RecordIn(staging)));
   CheckpointSteps steps = PlanCheckpoints(*files, record, quiet_before_ns);
   if (steps.uploads.empty() && steps.removals.empty()) return {};

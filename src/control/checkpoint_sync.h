@@ -19,8 +19,8 @@ namespace sagebrush::control {
 //
 // Once a second each directory is looked at. A file is stored when it has not changed for two seconds, or when the
 // program is over, by a stream of its bytes; one that changes meanwhile is left for the next look. An object is deleted
-// only while it is the one that this instance stored or found. Of a lost instance only what was quiet before its end is
-// stored.
+// only while it is the one that this instance stored or found. Of a program that was cut off (its instance was lost, a
+// signal ended it) only what was quiet before its end is stored.
 //
 // Crash behaviour: what is stored of which version of a file is recorded, durably, beside the directory after each look
 // (StagingDirectory/checkpoints.json); a crash before that stores the same bytes again. A program that ends while there

@@ -67,8 +67,7 @@ TEST(InstanceGroups, AChannelOfOtherGroupsIsNotDescribed) {
 
 RC_GTEST_PROP(InstanceGroupsProperty, TheInstancesThatSeeAChannelDivideItWithoutGapOrOverlap, ()) {
   sm::CreateTrainingJobRequest request = TestRequest("job");
-  auto counts = *rc::gen::container<std::vector<int>>(rc::gen::inRange(1, 5));
-  RC_PRE(!counts.empty() && counts.size() <= 5u);
+  auto counts = *rc::gen::container<std::vector<int>>(*rc::gen::inRange<size_t>(1, 6), rc::gen::inRange(1, 5));
   sm::Channel& channel = request.InputDataConfig[0];
   request.ResourceConfig = sm::ResourceConfig{};
   for (size_t i = 0; i < counts.size(); ++i) {

@@ -61,6 +61,11 @@ Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobNam
 }
 
 Result<void> TrainingJobReconciler::StartInstance(const JobName& job, const TrainingJobRecord& record, int rank) {
+  // Staging begins by removing what an interrupted start has left: never under an instance that is there.
+  if (driver_.Inspect(InstanceIdOf(job, record.state.attempt, rank))) {
+    views_.Changed(job, rank);
+    return {};
+  }
   Result<driver::InstanceSpec> spec = PrepareInstance(job, record, rank);
   if (!spec && spec.error().retryable) {
     Log(LogLevel::kWarning, "start_postponed", {{"job", job.value()}, {"error", spec.error().message}});
@@ -83,6 +88,7 @@ Result<void> TrainingJobReconciler::StartInstance(const JobName& job, const Trai
   }
   FAILPOINT("control.start.before_effect");
   Result<void> started = driver_.Start(*spec);
+  views_.Changed(job, rank);
   FAILPOINT("control.start.after_effect");
   if (!started) {
     SetStagingFailure(job, "InternalServerError: an instance could not be started: " + started.error().message);
@@ -186,6 +192,7 @@ Result<void> TrainingJobReconciler::EndAttempt(const JobName& job, const Trainin
 }
 
 Result<void> TrainingJobReconciler::RemoveInstances(const JobName& job, const TrainingJobRecord& record) {
+  views_.Forget(job);
   for (const InstanceId& id : InstancesOf(record)) {
     FAILPOINT("control.destroy.before_effect");
     TRYV(driver_.Destroy(id));

@@ -249,6 +249,18 @@ TEST_F(Checkpointed, TheNextAttemptFindsWhatWasQuietWhenTheInstanceWasLost) {
   EXPECT_TRUE(plane_.AwaitStatus("job", "Completed"));
 }
 
+TEST_F(Checkpointed, AProgramThatASignalEndedMayHaveBeenInTheMiddleOfAFile) {
+  plane_.Create(request_);
+  ASSERT_TRUE(Start(1));
+  ASSERT_TRUE(io::WriteFile(DirectoryOf(1) / "half", "ha"));
+  ASSERT_TRUE(plane_.frontend_->Stop({"job"}));
+  ASSERT_TRUE(ControlPlane::Eventually([&] { return plane_.machine_->stop_calls(Instance(1, 0)) == 1; }));
+  plane_.machine_->AdvanceTo(Instance(1, 0), Phase::kEnded);
+  ASSERT_TRUE(plane_.AwaitStatus("job", "Stopped"));
+  EXPECT_FALSE(plane_.HasObject("ckpt/half"));
+  EXPECT_EQ(plane_.ObjectText("ckpt/old"), "stored before");
+}
+
 TEST_F(Checkpointed, AProgramThatEndsWhileThereIsNoEngineLosesNothing) {
   plane_.Create(request_);
   ASSERT_TRUE(Start(1));

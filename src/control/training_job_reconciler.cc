@@ -19,46 +19,6 @@ struct Overloaded : Ts... {
   using Ts::operator()...;
 };
 
-domain::ObservedInstance Observed(const driver::InstanceStatus& status) {
-  using From = driver::Phase;
-  using To = domain::ObservedInstance::Phase;
-  domain::ObservedInstance seen;
-  switch (status.phase) {
-    case From::kStarting:
-      seen.phase = To::kStarting;
-      break;
-    case From::kDownloading:
-      seen.phase = To::kDownloading;
-      break;
-    case From::kReady:
-      seen.phase = To::kReady;
-      break;
-    case From::kTraining:
-      seen.phase = To::kTraining;
-      break;
-    case From::kUploading:
-      seen.phase = To::kUploading;
-      break;
-    case From::kEnded:
-      seen.phase = To::kEnded;
-      break;
-    case From::kLost:
-      seen.phase = To::kLost;
-      break;
-  }
-  seen.succeeded = status.succeeded;
-  seen.stopped = status.stopped;
-  seen.program_failed = status.phase == From::kUploading &&
-                        (status.exit_code != 0 || status.signal != 0 || !status.failure_reason.empty());
-  seen.machine_failed = status.phase == From::kEnded && status.machine_failed;
-  seen.ready_ms = status.ready_ms;
-  seen.training_started_ms = status.training_started_ms;
-  seen.training_ended_ms = status.training_ended_ms;
-  seen.ended_ms = status.ended_ms;
-  seen.failure_reason = status.failure_reason;
-  return seen;
-}
-
 std::vector<std::string> StartIntents(const JobName& job, const TrainingJobRecord& record) {
   int count = InstanceCountOf(record.request);
   std::vector<std::string> intents;
@@ -84,6 +44,7 @@ TrainingJobReconciler::TrainingJobReconciler(TrainingJobTable& jobs, Environment
       clock_(clock),
       options_(std::move(options)),
       admission_(options_.capacity_vcpus),
+      views_(driver),
       queue_({.name = "training_jobs",
               .threads = 4,
               .resync_ms = 500,
@@ -134,7 +95,10 @@ Result<void> TrainingJobReconciler::Recover() {
 
 void TrainingJobReconciler::WakeInstance(const InstanceId& id) {
   Result<InstanceIdParts> parts = ParseInstanceId(id);
-  if (parts) Wake(parts->job);
+  if (!parts) return;
+  std::optional<int64_t> delay_ms = views_.Hint(parts->job, parts->rank);
+  if (delay_ms && *delay_ms > 0) return queue_.AddAfter(parts->job.value(), *delay_ms);
+  if (delay_ms) Wake(parts->job);
 }
 
 void TrainingJobReconciler::WakeAll() {
@@ -201,31 +165,18 @@ domain::TrainingJobActual TrainingJobReconciler::Observe(const JobName& job, con
     actual.image_failure = image.failure;
     return actual;
   }
-  ObserveInstances(record, actual);
+  auto look = [&](bool whole) {
+    return views_.Look(job, record.state.attempt, InstanceCountOf(record.request),
+                       record.state.attempt_training_started_ms != 0, whole);
+  };
+  actual.instances = look(false);
   // A loss comes before the failures that follow from it, but may have come after that instance was looked at.
   bool some_failed = std::any_of(actual.instances.begin(), actual.instances.end(), [](const auto& instance) {
     return instance.program_failed ||
            (instance.phase == domain::ObservedInstance::Phase::kEnded && !instance.succeeded);
   });
-  if (some_failed && actual.instances.size() > 1) ObserveInstances(record, actual);
+  if (some_failed) actual.instances = look(true);
   return actual;
-}
-
-// Looks at every instance that is not known to be over.
-void TrainingJobReconciler::ObserveInstances(const TrainingJobRecord& record, domain::TrainingJobActual& actual) {
-  using Phase = domain::ObservedInstance::Phase;
-  std::vector<InstanceId> ids = InstancesOf(record);
-  for (size_t rank = 0; rank < ids.size(); ++rank) {
-    if (actual.instances[rank].phase >= Phase::kEnded) continue;
-    Result<driver::InstanceStatus> status = driver_.Inspect(ids[rank]);
-    if (status) {
-      actual.instances[rank] = Observed(*status);
-    } else if (record.state.attempt_training_started_ms != 0 || status.error().kind != ErrorKind::kNotFound) {
-      // It ran and is gone, or cannot be told: never start it a second time.
-      actual.instances[rank].phase = Phase::kLost;
-      Log(LogLevel::kError, "instance_unknown", {{"instance", ids[rank].value()}, {"error", status.error().message}});
-    }
-  }
 }
 
 Result<bool> TrainingJobReconciler::Execute(const JobName& job, const TrainingJobRecord& record,

@@ -11,6 +11,7 @@
 #include "control/checkpoint_sync.h"
 #include "control/credentials.h"
 #include "control/images/environment_cache.h"
+#include "control/instance_views.h"
 #include "control/log_pump.h"
 #include "control/training_job_table.h"
 #include "control/work_queue.h"
@@ -57,7 +58,6 @@ class TrainingJobReconciler {
   Result<void> Recover();
   Result<void> Reconcile(const JobName& job);
   domain::TrainingJobActual Observe(const JobName& job, const TrainingJobRecord& record);
-  void ObserveInstances(const TrainingJobRecord& record, domain::TrainingJobActual& actual);
   // Whether planning again at once may bring something new.
   Result<bool> Execute(const JobName& job, const TrainingJobRecord& record, const domain::Action& action);
   Result<void> StartInstance(const JobName& job, const TrainingJobRecord& record, int rank);
@@ -89,6 +89,7 @@ class TrainingJobReconciler {
   const Clock& clock_;
   const Options options_;
   Admission admission_;
+  InstanceViews views_;
   std::mutex mutex_;
   std::map<JobName, std::string> staging_failures_;  // guarded by mutex_
   std::map<JobName, size_t> progress_told_;          // lines of its image's making; guarded by mutex_
