@@ -42,7 +42,7 @@ domain::ObservedInstance Observed(const driver::InstanceStatus& status) {
   }
   seen.succeeded = status.succeeded;
   seen.stopped = status.stopped;
-  seen.program_failed = status.phase == From::kUploading &&
+  seen.program_failed = status.phase == From::kUploading && !status.machine_failed &&
                         (status.exit_code != 0 || status.signal != 0 || !status.failure_reason.empty());
   seen.machine_failed = status.phase == From::kEnded && status.machine_failed;
   seen.ready_ms = status.ready_ms;
