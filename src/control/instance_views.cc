@@ -92,6 +92,8 @@ void InstanceViews::Inspect(const InstanceId& id, bool ran, domain::ObservedInst
     // It ran and is gone, or cannot be told: never start it a second time.
     seen.phase = domain::ObservedInstance::Phase::kLost;
     Log(LogLevel::kError, "instance_unknown", {{"instance", id.value()}, {"error", status.error().message}});
+  } else {
+    seen = {};  // not started, or its agent died before it recorded anything
   }
 }
 
