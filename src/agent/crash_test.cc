@@ -25,6 +25,19 @@ class CrashTest : public SandboxTest {
   }
 };
 
+TEST_F(CrashTest, AnInstanceWhoseFirstProcessDiesBrokeAndNotItsProgram) {
+  InstanceSpec spec = machine_->Shell("broken.1.0", "echo life; sleep 600");
+  ASSERT_TRUE(machine_->driver().Start(spec).has_value());
+  ASSERT_TRUE(machine_->AwaitLog(spec.id, "life"));
+  ASSERT_EQ(::kill(machine_->Process(spec.id, 1)->pid, SIGKILL), 0);
+  InstanceStatus ended = machine_->Await(spec.id);
+  EXPECT_EQ(ended.phase, Phase::kEnded);
+  EXPECT_TRUE(ended.machine_failed);
+  EXPECT_EQ(ended.failure_reason, "The instance's first process died.");
+  InstanceStatus failed = machine_->Run(machine_->Shell("failed.1.0", "exit 3"));
+  EXPECT_FALSE(failed.machine_failed);
+}
+
 #ifdef SAGEBRUSH_FAILPOINTS
 
 // Run in a process of its own by the test below: starts one instance with the failpoint of its environment.

@@ -24,7 +24,7 @@ sm::CreateTrainingJobRequest Heterogeneous() {
 }
 
 driver::InstanceSpec SpecOf(const sm::CreateTrainingJobRequest& request, int rank) {
-  return *InstanceSpecOf({request, domain::NewTrainingJobState(1)}, "arn", rank);
+  return *InstanceSpecOf({request, domain::NewTrainingJobState(1)}, GangOf(request), "arn", rank);
 }
 
 TEST(InstanceGroups, FollowEachOtherInTheOrderOfTheRequest) {

@@ -5,7 +5,6 @@
 #include <thread>
 
 #include "base/text.h"
-#include "control/instance_groups.h"
 #include "domain/instance_type.h"
 
 namespace sagebrush::control {
@@ -38,20 +37,15 @@ json::array HostNames(int first_rank, int count) {
   return json::array(names.begin(), names.end());
 }
 
-std::string ResourceConfig(const std::vector<InstanceGroup>& groups, int rank) {
-  json::array described;
-  for (const InstanceGroup& group : groups) {
-    described.push_back(json::object{{"instance_group_name", group.name},
-                                     {"instance_type", group.type},
-                                     {"hosts", HostNames(group.first_rank, group.count)}});
-  }
-  const InstanceGroup& own = GroupOfRank(groups, rank);
-  return json::serialize(json::object{{"current_host", "algo-" + std::to_string(rank + 1)},
-                                      {"current_instance_type", own.type},
-                                      {"current_group_name", own.name},
-                                      {"hosts", HostNames(0, groups.back().first_rank + groups.back().count)},
-                                      {"instance_groups", std::move(described)},
-                                      {"network_interface_name", "eth0"}});
+std::string ResourceConfig(const Gang& gang, int rank) {
+  const InstanceGroup& own = GroupOfRank(gang.groups, rank);
+  json::object current{{"current_host", "algo-" + std::to_string(rank + 1)},
+                       {"current_instance_type", own.type},
+                       {"current_group_name", own.name},
+                       {"network_interface_name", "eth0"}};
+  std::string text = json::serialize(current);
+  text.back() = ',';  // the object goes on
+  return text + R"("hosts":)" + gang.hosts_json + R"(,"instance_groups":)" + gang.groups_json + "}";
 }
 
 }  // namespace
@@ -71,10 +65,25 @@ Result<InstanceIdParts> ParseInstanceId(const InstanceId& id) {
   return InstanceIdParts{JobName(std::string(parts[0])), static_cast<int>(*attempt), static_cast<int>(*rank)};
 }
 
-Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, const std::string& job_arn, int rank) {
+Gang GangOf(const sm::CreateTrainingJobRequest& request) {
+  Gang gang;
+  gang.groups = InstanceGroupsOf(request);
+  gang.count = InstanceCountOf(request);
+  gang.hosts_json = json::serialize(HostNames(0, gang.count));
+  json::array described;
+  for (const InstanceGroup& group : gang.groups) {
+    described.push_back(json::object{{"instance_group_name", group.name},
+                                     {"instance_type", group.type},
+                                     {"hosts", HostNames(group.first_rank, group.count)}});
+  }
+  gang.groups_json = json::serialize(described);
+  return gang;
+}
+
+Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, const Gang& gang,
+                                            const std::string& job_arn, int rank) {
   const sm::CreateTrainingJobRequest& request = record.request;
-  std::vector<InstanceGroup> groups = InstanceGroupsOf(request);
-  const std::string& type_name = GroupOfRank(groups, rank).type;
+  const std::string& type_name = GroupOfRank(gang.groups, rank).type;
   TRY(domain::InstanceType type, domain::ParseInstanceType(type_name));
   if (type.gpus > 0) {
     return Fail(InvalidArgument("ClientError: " + type_name + " stands for " + std::to_string(type.gpus) +
@@ -85,15 +94,15 @@ Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, con
   spec.id = InstanceIdOf(spec.job, record.state.attempt, rank);
   spec.job_arn = job_arn;
   spec.rank = rank;
-  spec.count = InstanceCountOf(request);
+  spec.count = gang.count;
   spec.held = spec.count > 1;  // the programs of a gang begin together
   spec.instance_type = type_name;
   // A type larger than this machine gets all of it.
   spec.limits.vcpus = std::min(type.vcpus, static_cast<double>(std::max(1u, std::thread::hardware_concurrency())));
   spec.limits.memory_bytes = type.memory_bytes;
   spec.hyperparameters = request.HyperParameters;
-  spec.input_data_config_json = InputDataConfig(request, groups, rank);
-  spec.resource_config_json = ResourceConfig(groups, rank);
+  spec.input_data_config_json = InputDataConfig(request, gang.groups, rank);
+  spec.resource_config_json = ResourceConfig(gang, rank);
   spec.entrypoint = request.AlgorithmSpecification->ContainerEntrypoint;
   spec.arguments = request.AlgorithmSpecification->ContainerArguments;
   spec.network_isolation = request.EnableNetworkIsolation.value_or(false);

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "control/instance_groups.h"
 #include "control/training_job_table.h"
 #include "driver/driver.h"
 
@@ -16,8 +18,18 @@ struct InstanceIdParts {
 };
 Result<InstanceIdParts> ParseInstanceId(const InstanceId& id);
 
+// What the instances of a job share: who is in the gang, as resourceconfig.json tells it. Made once, as it grows with
+// the gang and so would the cost of every instance.
+struct Gang {
+  std::vector<InstanceGroup> groups;
+  int count = 0;
+  std::string hosts_json, groups_json;
+};
+Gang GangOf(const gen::sagemaker::CreateTrainingJobRequest& request);
+
 // The part of an instance's specification that follows from the request alone: names, limits, configuration files,
 // hyperparameters, entry point. Environment, credentials and staged paths are the reconciler's to add.
-Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, const std::string& job_arn, int rank);
+Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, const Gang& gang,
+                                            const std::string& job_arn, int rank);
 
 }  // namespace sagebrush::control

@@ -42,7 +42,7 @@ domain::ObservedInstance Observed(const driver::InstanceStatus& status) {
   }
   seen.succeeded = status.succeeded;
   seen.stopped = status.stopped;
-  seen.program_failed = status.phase == From::kUploading &&
+  seen.program_failed = status.phase == From::kUploading && !status.machine_failed &&
                         (status.exit_code != 0 || status.signal != 0 || !status.failure_reason.empty());
   seen.machine_failed = status.phase == From::kEnded && status.machine_failed;
   seen.ready_ms = status.ready_ms;
@@ -92,6 +92,8 @@ void InstanceViews::Inspect(const InstanceId& id, bool ran, domain::ObservedInst
     // It ran and is gone, or cannot be told: never start it a second time.
     seen.phase = domain::ObservedInstance::Phase::kLost;
     Log(LogLevel::kError, "instance_unknown", {{"instance", id.value()}, {"error", status.error().message}});
+  } else {
+    seen = {};  // not started, or its agent died before it recorded anything
   }
 }
 

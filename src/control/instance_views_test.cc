@@ -68,6 +68,7 @@ TEST_F(InstanceViewsTest, AWholeLookFindsWhatNoHintTold) {
   machine_->Lose(InstanceIdOf(job_, 1, 2));
   EXPECT_EQ(Look(true)[2].phase, Seen::kLost);
   ASSERT_TRUE(driver_->Destroy(InstanceIdOf(job_, 1, 1)));
+  EXPECT_EQ(Look(true)[1].phase, Seen::kAbsent) << "it never came to anything: it may be started again";
   EXPECT_EQ(Look(true, true)[1].phase, Seen::kLost) << "it ran and is gone";
 }
 

@@ -39,7 +39,7 @@ std::string LogPump::StreamName(const JobName& job, int rank, int64_t job_create
 
 void LogPump::Watch(const InstanceId& id, std::string stream, int attempt) {
   std::lock_guard lock(mutex_);
-  streams_[id.value()] = {std::move(stream), static_cast<uint64_t>(attempt - 1) << kAttemptShift};
+  streams_[id.value()] = {std::move(stream), static_cast<uint64_t>(attempt - 1) << kAttemptShift, std::nullopt};
   auto& pump_mutex = pump_mutexes_[id.value()];
   if (pump_mutex == nullptr) pump_mutex = std::make_shared<std::mutex>();
 }
@@ -63,7 +63,11 @@ Result<void> LogPump::Drain(const InstanceId& id) {
     pump_mutex = pump_mutexes_.at(id.value());
   }
   std::lock_guard pumping(*pump_mutex);
-  return Pump(id, target);
+  TRY(uint64_t recorded, Pump(id, target));
+  std::lock_guard lock(mutex_);
+  auto found = streams_.find(id.value());
+  if (found != streams_.end()) found->second.recorded = recorded;
+  return {};
 }
 
 Result<void> LogPump::Say(const std::string& stream, std::vector<std::string> lines, int64_t now_ms) {
@@ -77,16 +81,19 @@ Result<void> LogPump::Say(const std::string& stream, std::vector<std::string> li
   return {};
 }
 
-Result<void> LogPump::Pump(const InstanceId& id, const Target& target) {
-  TRY(uint64_t recorded, logs_.IngestedOffset(kTrainingJobLogGroup, target.stream));
+Result<uint64_t> LogPump::Pump(const InstanceId& id, const Target& target) {
+  uint64_t recorded = target.recorded.value_or(0);
+  if (!target.recorded) {
+    TRY(recorded, logs_.IngestedOffset(kTrainingJobLogGroup, target.stream));
+  }
   while (true) {
     uint64_t offset = recorded > target.base ? recorded - target.base : 0;
     Result<driver::LogChunk> chunk = driver_.ReadLog(id, offset, kChunkBytes);
     if (!chunk) {
-      if (chunk.error().kind == ErrorKind::kNotFound) return {};  // destroyed meanwhile, or not started yet
+      if (chunk.error().kind == ErrorKind::kNotFound) return recorded;  // destroyed meanwhile, or not started yet
       return Fail(std::move(chunk).error());
     }
-    if (chunk->next_offset == offset) return {};
+    if (chunk->next_offset == offset) return recorded;
     std::vector<logstore::LogEvent> events;
     events.reserve(chunk->records.size());
     for (driver::LogRecord& record : chunk->records) {

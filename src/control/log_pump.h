@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "control/work_queue.h"
@@ -39,9 +40,11 @@ class LogPump {
  private:
   struct Target {
     std::string stream;
-    uint64_t base = 0;  // what the stream records of a spool's offset n is base + n
+    uint64_t base = 0;                 // what the stream records of a spool's offset n is base + n
+    std::optional<uint64_t> recorded;  // as it was after the last pumping; the store knows better
   };
-  Result<void> Pump(const InstanceId& id, const Target& target);
+  // How far the stream has come.
+  Result<uint64_t> Pump(const InstanceId& id, const Target& target);
 
   driver::Driver& driver_;
   logstore::LogStore& logs_;

@@ -15,11 +15,18 @@ constexpr int kMostStartCalls = 5;
 
 }  // namespace
 
+std::shared_ptr<const Gang> TrainingJobReconciler::GangFor(const JobName& job, const TrainingJobRecord& record) {
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<const Gang>& gang = gangs_[job];
+  if (gang == nullptr) gang = std::make_shared<const Gang>(GangOf(record.request));
+  return gang;
+}
+
 Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobName& job, const TrainingJobRecord& record,
                                                                     int rank) {
   TRYV(CheckOutputBuckets(objects_, record.request));
   std::string arn = options_.arn_of(job.value());
-  TRY(driver::InstanceSpec spec, InstanceSpecOf(record, arn, rank));
+  TRY(driver::InstanceSpec spec, InstanceSpecOf(record, *GangFor(job, record), arn, rank));
   EnvironmentCache::State image = images_.Ensure(ImageOf(record));
   if (image.phase == EnvironmentCache::State::Phase::kFailed) return Fail(InvalidArgument(image.failure));
   if (image.phase == EnvironmentCache::State::Phase::kPreparing) {
@@ -193,6 +200,10 @@ Result<void> TrainingJobReconciler::EndAttempt(const JobName& job, const Trainin
 
 Result<void> TrainingJobReconciler::RemoveInstances(const JobName& job, const TrainingJobRecord& record) {
   views_.Forget(job);
+  {
+    std::lock_guard lock(mutex_);
+    gangs_.erase(job);
+  }
   for (const InstanceId& id : InstancesOf(record)) {
     FAILPOINT("control.destroy.before_effect");
     TRYV(driver_.Destroy(id));

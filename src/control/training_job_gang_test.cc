@@ -34,8 +34,9 @@ driver::FakeScript ModelOfHost1(const driver::InstanceSpec& spec) {
 bool AwaitNext(ControlPlane& plane, int attempt) {
   int64_t passed_ms = 0;
   return ControlPlane::Eventually([&] {
-    std::string secondary = plane.Describe("job").SecondaryStatus;
-    if (passed_ms < 2000 && (secondary == "Restarting" || secondary == "Interrupted")) {
+    domain::TrainingJobState state = plane.jobs_->Get(JobName("job"))->state;
+    bool delayed = state.attempt == attempt && attempt > 1 && !state.start_intended;
+    if (delayed && passed_ms < 2000) {
       plane.clock_.Advance(10);
       passed_ms += 10;
     }
@@ -52,6 +53,7 @@ TEST(TrainingJobGang, NoProgramBeginsBeforeEveryInstanceIsReady) {
     plane.machine_->AdvanceTo(Instance(1, rank), Phase::kReady);
   }
   ASSERT_TRUE(plane.AwaitStarted(Instance(1, 2)));
+  plane.machine_->AdvanceTo(Instance(1, 2), Phase::kDownloading);
   ASSERT_TRUE(plane.AwaitSecondary("job", "Downloading"));
   plane.Restart();
   for (int rank : {0, 1, 2}) EXPECT_EQ(plane.machine_->release_calls(Instance(1, rank)), 0);

@@ -11,6 +11,7 @@
 #include "control/checkpoint_sync.h"
 #include "control/credentials.h"
 #include "control/images/environment_cache.h"
+#include "control/instance_spec.h"
 #include "control/instance_views.h"
 #include "control/log_pump.h"
 #include "control/training_job_table.h"
@@ -62,6 +63,7 @@ class TrainingJobReconciler {
   Result<bool> Execute(const JobName& job, const TrainingJobRecord& record, const domain::Action& action);
   Result<void> StartInstance(const JobName& job, const TrainingJobRecord& record, int rank);
   Result<driver::InstanceSpec> PrepareInstance(const JobName& job, const TrainingJobRecord& record, int rank);
+  std::shared_ptr<const Gang> GangFor(const JobName& job, const TrainingJobRecord& record);
   Result<void> ReleaseInstance(const JobName& job, const TrainingJobRecord& record, int rank);
   Result<void> StopInstances(const JobName& job, const TrainingJobRecord& record, const std::string& reason);
   Result<void> EndAttempt(const JobName& job, const TrainingJobRecord& record);
@@ -91,10 +93,11 @@ class TrainingJobReconciler {
   Admission admission_;
   InstanceViews views_;
   std::mutex mutex_;
-  std::map<JobName, std::string> staging_failures_;  // guarded by mutex_
-  std::map<JobName, size_t> progress_told_;          // lines of its image's making; guarded by mutex_
-  std::set<InstanceId> release_sent_, stop_sent_;    // guarded by mutex_
-  std::map<InstanceId, int> start_calls_;            // of this engine; guarded by mutex_
+  std::map<JobName, std::string> staging_failures_;       // guarded by mutex_
+  std::map<JobName, size_t> progress_told_;               // lines of its image's making; guarded by mutex_
+  std::set<InstanceId> release_sent_, stop_sent_;         // guarded by mutex_
+  std::map<JobName, std::shared_ptr<const Gang>> gangs_;  // of jobs that are starting; guarded by mutex_
+  std::map<InstanceId, int> start_calls_;                 // of this engine; guarded by mutex_
   WorkQueue queue_;
 };
 

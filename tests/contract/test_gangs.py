@@ -46,10 +46,10 @@ def starter(jobs, directory):
     return submit
 
 
-def kill_agent(jobs, name, attempt, rank):
-    """kill -9 of what holds an instance; its host's programs die with it."""
+def kill_agent(jobs, name, attempt, rank, which=0):
+    """kill -9 of what holds an instance; its host's programs die with it. `which` 1: of the instance's first process."""
     processes = jobs.engine.data_dir / "instances" / f"{name}.{attempt}.{rank - 1}" / "processes"
-    os.kill(int(processes.read_text().split(":")[0]), signal.SIGKILL)
+    os.kill(int(processes.read_text().splitlines()[which].split(":")[0]), signal.SIGKILL)
 
 
 def keys_below(jobs, prefix):
@@ -124,6 +124,22 @@ def test_a_spot_job_is_interrupted_and_goes_on_from_its_checkpoint(start, sdk_en
     assert "Interrupted" in secondary_statuses(description)
     assert_legal_transitions(description)
     assert [line for line in jobs.lines(name) if line.startswith("resumed")] == ["resumed 0", "resumed 5"]
+
+
+def test_an_instance_that_the_kernel_ends_is_lost_too(start, sdk_environment):
+    jobs = sdk_environment
+    script = ("import pathlib, signal\nmark = pathlib.Path('/opt/ml/checkpoints/mark')\nfound = mark.exists()\n"
+              "print('found', found, flush=True)\nmark.write_text('x')\nif not found:\n    signal.pause()\n")
+    prefix = jobs.new_name("ckpt") + "/"
+    name = start(script, instance_count=1, max_retry_attempts=1, checkpoint_s3_uri=f"s3://{jobs.bucket}/{prefix}")
+    wait_until(lambda: keys_below(jobs, prefix) == {"mark"}, 60, "the checkpoint in S3")
+    kill_agent(jobs, name, 1, 1, which=1)
+    description = jobs.wait(name)
+    assert description["TrainingJobStatus"] == "Completed", (description.get("FailureReason"), jobs.lines(name))
+    assert [line for line in jobs.lines(name) if line.startswith("found")] == ["found False", "found True"]
+    message = next(entry["StatusMessage"] for entry in description["SecondaryStatusTransitions"]
+                   if entry["Status"] == "Restarting")
+    assert "InternalServerError: instance algo-1 broke: The instance's first process died." in message
 
 
 def test_a_failing_program_is_not_retried(start, sdk_environment):
