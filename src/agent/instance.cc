@@ -212,6 +212,7 @@ Result<void> Instance::Download() {
   if (UsesToolkit(spec_)) {
     TRY(layout_, LayoutOf(spec_, hyperparameters_));
     TRY(mpi_, MpiOf(spec_, hyperparameters_));
+    for (const std::string& host : ClusterHosts(spec_)) cluster_.push_back(peers_.RankOf(host));
     if (mpi_ && layout_ != ClusterLayout::kNone) {
       return Fail(InvalidArgument(
           "The job asks for MPI and for a TensorFlow cluster of its own; enable one of them in `distribution`."));

@@ -42,7 +42,6 @@ class Instance {
   Result<boost::json::object> Task(const std::string& name);
   Result<void> StartParameterServer();
   Result<int> LeaveCluster(int wait_status);
-  int ClusterRank(int place) const;
   bool OtherHostsEnded() const;
   int64_t LeaveMs() const;
   Result<int> RunMpi();
@@ -66,6 +65,7 @@ class Instance {
   driver::InstanceStatus status_;
   Hyperparameters hyperparameters_;
   ClusterLayout layout_ = ClusterLayout::kNone;
+  std::vector<int> cluster_;  // the ranks of its hosts, of parameter servers and MPI; "host 1" is the first
   std::optional<MpiSettings> mpi_;
   MpiOutput mpi_output_;
   std::vector<std::string> environment_, command_;

@@ -21,15 +21,8 @@ constexpr int64_t kLongestLeaveMs = 30'000;
 
 }  // namespace
 
-// The rank in the job of the cluster's host at that place: a distribution may be for some groups of instances only.
-int Instance::ClusterRank(int place) const { return peers_.RankOf(ClusterHosts(spec_).at(static_cast<size_t>(place))); }
-
 bool Instance::OtherHostsEnded() const {
-  int hosts = static_cast<int>(ClusterHosts(spec_).size());
-  for (int place = 1; place < hosts; ++place) {
-    if (!peers_.Ended(ClusterRank(place))) return false;
-  }
-  return true;
+  return std::ranges::all_of(cluster_, [this](int rank) { return rank == cluster_.front() || peers_.Ended(rank); });
 }
 
 // --- parameter servers ---------------------------------------------------------------------------------------------
@@ -42,11 +35,11 @@ Result<void> Instance::StartParameterServer() {
                                  {"argv", json::array(argv.begin(), argv.end())},
                                  {"env", json::array(variables.begin(), variables.end())},
                                  {"cwd", "/"}}));
-  if (ClusterPlace(spec_) == 0) return {};
+  if (spec_.rank == cluster_.front()) return {};
   // A program that waits for ever for a cluster that is gone is ended; one that is about to end by itself may do so.
   int64_t patience_ms = layout_ == ClusterLayout::kCoordinated ? 0 : LeaveMs();
   loop_->EndProgramWhen([this, patience_ms, seen_ms = int64_t{0}]() mutable {
-    if (seen_ms == 0 && peers_.Ended(ClusterRank(0))) seen_ms = MonotonicMs();
+    if (seen_ms == 0 && peers_.Ended(cluster_.front())) seen_ms = MonotonicMs();
     return seen_ms != 0 && MonotonicMs() - seen_ms >= patience_ms;
   });
   return {};
@@ -57,14 +50,14 @@ Result<void> Instance::StartParameterServer() {
 Result<int> Instance::LeaveCluster(int wait_status) {
   SetPhase(Phase::kTraining, false);  // training_ended_ms, for the other hosts to see
   bool stopped = loop_->stop_requested();
-  int place = ClusterPlace(spec_);
+  bool first = spec_.rank == cluster_.front();
   if (!loop_->companion_end() && !stopped) {
-    if (wait_status != 0 && place > 0 && (loop_->released() || peers_.Ended(ClusterRank(0)))) {
+    if (wait_status != 0 && !first && (loop_->released() || peers_.Ended(cluster_.front()))) {
       Say("host 1 has ended, and with it this host's part");
       return 0;
     }
-    if (wait_status == 0 && place > 0) TRYV(loop_->AwaitOrStop([this] { return peers_.Ended(ClusterRank(0)); }));
-    if (wait_status == 0 && place == 0 && layout_ == ClusterLayout::kParameterServers) {
+    if (wait_status == 0 && !first) TRYV(loop_->AwaitOrStop([this] { return peers_.Ended(cluster_.front()); }));
+    if (wait_status == 0 && first && layout_ == ClusterLayout::kParameterServers) {
       int64_t until_ms = MonotonicMs() + LeaveMs();
       TRYV(loop_->AwaitOrStop([this, until_ms] { return OtherHostsEnded() || MonotonicMs() >= until_ms; }));
     }
@@ -86,18 +79,18 @@ int64_t Instance::LeaveMs() const { return std::min<int64_t>(spec_.stop_grace_ms
 
 // Host 1 runs mpirun, which runs the programs of all hosts through their remote shells; the others end with it.
 Result<int> Instance::RunMpi() {
-  if (ClusterPlace(spec_) == 0) return Launch();
+  if (spec_.rank == cluster_.front()) return Launch();
   int64_t killed_ms = 0;  // for its memory
   TRYV(loop_->AwaitOrStop([this, &killed_ms] {
     if (killed_ms == 0 && sandbox_->cgroup().KilledForMemory()) killed_ms = WallClockMs();
-    return peers_.Ended(ClusterRank(0));
+    return peers_.Ended(cluster_.front());
   }));
-  if (loop_->stop_requested() && !peers_.Ended(ClusterRank(0))) {
+  if (loop_->stop_requested() && !peers_.Ended(cluster_.front())) {
     loop_->SignalRanks();
     loop_->SendTerm();
-    TRYV(loop_->AwaitEndOfStop([this] { return peers_.Ended(ClusterRank(0)); }));
+    TRYV(loop_->AwaitEndOfStop([this] { return peers_.Ended(cluster_.front()); }));
   }
-  if (killed_ms == 0 || !peers_.Failed(ClusterRank(0))) return 0;
+  if (killed_ms == 0 || !peers_.Failed(cluster_.front())) return 0;
   status_.training_ended_ms = killed_ms;  // the cause of host 1's failure, so the earlier one
   return SIGKILL;
 }
@@ -108,23 +101,23 @@ Result<int> Instance::Launch() {
   TRY(int missing, RunToItsEnd({PythonOf(spec_), "-c",
                                 "import importlib.util, sys; sys.exit(importlib.util.find_spec('mpi4py') is None)"},
                                "/"));
-  int hosts = static_cast<int>(ClusterHosts(spec_).size());
-  int early = 0;  // a host that has ended already
-  TRYV(loop_->AwaitOrStop([this, hosts, &early] {
+  int early = -1;  // a host that has ended already
+  TRYV(loop_->AwaitOrStop([this, &early] {
     bool all = true;
-    for (int place = 1; place < hosts && early == 0; ++place) {
-      int rank = ClusterRank(place);
-      if (peers_.Ended(rank)) early = rank;
+    for (int rank : cluster_) {
+      if (rank == spec_.rank) continue;
+      if (early < 0 && peers_.Ended(rank)) early = rank;
       all = all && peers_.Training(rank);
     }
-    return all || early != 0;
+    return all || early >= 0;
   }));
   if (loop_->stop_requested()) return 0;
-  if (early != 0) {
+  if (early >= 0) {
     return Fail(Error(ErrorKind::kUnavailable, "The host " + HostName(early) + " ended before mpirun could start."));
   }
   int cpus = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command_ = MpirunCommand(spec_, *mpi_, command_, environment_, missing == 0, cpus);
+  int hosts = static_cast<int>(cluster_.size());
   int processes = mpi_->processes_per_host * hosts;
   Say("mpirun launches " + std::to_string(processes) + (processes == 1 ? " process on " : " processes on ") +
       std::to_string(hosts) + (hosts == 1 ? " host" : " hosts"));
