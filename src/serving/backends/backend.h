@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,13 @@
 namespace sagebrush::serving {
 
 using Tensors = std::vector<Tensor>;
+
+// The indexes of all outputs of a signature that has so many.
+inline std::vector<size_t> AllOutputs(size_t count) {
+  std::vector<size_t> all(count);
+  std::iota(all.begin(), all.end(), size_t{0});
+  return all;
+}
 
 // One loaded version of a model. Obligations on implementers:
 // 1. All functions may be called from many threads at once; Run blocks its caller and computes in parallel with others.

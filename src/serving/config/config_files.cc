@@ -85,6 +85,7 @@ Result<BatchingParameters> BatchingFromProto(const api::BatchingParameters& prot
   if (parameters.max_execution_batch_size > parameters.max_batch_size) {
     return Fail(InvalidArgument("max_execution_batch_size is more than max_batch_size"));
   }
+  parameters.refuse_larger_requests = true;
   TRYV(TakeAllowedSizes(proto, parameters));
   return parameters;
 }

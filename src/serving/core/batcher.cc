@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
 #include <thread>
 
 #include "base/check.h"
@@ -67,7 +66,7 @@ Result<Tensor> Merge(std::vector<Tensor> parts, size_t rows, bool pad) {
 
 Batcher::Batcher(BatchingParameters parameters, size_t output_count, RunFunction run, Observer observer)
     : parameters_(std::move(parameters)),
-      output_count_(output_count),
+      all_outputs_(AllOutputs(output_count)),
       threads_(parameters_.num_batch_threads > 0 ? parameters_.num_batch_threads
                                                  : std::max(1U, std::thread::hardware_concurrency())),
       run_(std::move(run)),
@@ -168,7 +167,7 @@ void Batcher::Compute(Batch batch) {
   observer_(rows);
   size_t begin = 0;
   for (Task& task : batch) {
-    std::vector<size_t> wanted = task.request.outputs.empty() ? AllOutputs() : task.request.outputs;
+    const std::vector<size_t>& wanted = task.request.outputs.empty() ? all_outputs_ : task.request.outputs;
     Tensors own;
     for (size_t index : wanted) {
       own.push_back((*outputs)[index].Rows(static_cast<int64_t>(begin), static_cast<int64_t>(begin + task.rows)));
@@ -179,7 +178,7 @@ void Batcher::Compute(Batch batch) {
 }
 
 void Batcher::ComputeAlone(Task& task) {
-  task.done(run_(task.request.inputs, task.request.outputs.empty() ? AllOutputs() : task.request.outputs));
+  task.done(run_(task.request.inputs, task.request.outputs.empty() ? all_outputs_ : task.request.outputs));
 }
 
 Result<Tensors> Batcher::RunMerged(const Batch& batch, size_t rows) {
@@ -190,19 +189,13 @@ Result<Tensors> Batcher::RunMerged(const Batch& batch, size_t rows) {
     TRY(Tensor merged, Merge(std::move(parts), PaddedRows(rows), parameters_.pad_variable_length_inputs));
     inputs.push_back(std::move(merged));
   }
-  TRY(Tensors outputs, run_(inputs, AllOutputs()));
+  TRY(Tensors outputs, run_(inputs, all_outputs_));
   for (const Tensor& output : outputs) {
     if (output.shape().empty() || static_cast<size_t>(output.shape()[0]) != PaddedRows(rows)) {
       return Fail(Internal("An output of the model does not have a row for each row of its inputs."));
     }
   }
   return outputs;
-}
-
-std::vector<size_t> Batcher::AllOutputs() const {
-  std::vector<size_t> all(output_count_);
-  std::iota(all.begin(), all.end(), size_t{0});
-  return all;
 }
 
 size_t Batcher::PaddedRows(size_t rows) const {

@@ -50,11 +50,11 @@ class Batcher {
   void Compute(Batch batch);
   void ComputeAlone(Task& task);
   Result<Tensors> RunMerged(const Batch& batch, size_t rows);
-  std::vector<size_t> AllOutputs() const;
   size_t PaddedRows(size_t rows) const;
 
   const BatchingParameters parameters_;
-  const size_t output_count_, threads_;
+  const std::vector<size_t> all_outputs_;
+  const size_t threads_;
   const RunFunction run_;
   const Observer observer_;
 

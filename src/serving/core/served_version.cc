@@ -1,7 +1,6 @@
 #include "serving/core/served_version.h"
 
 #include <cstring>
-#include <numeric>
 
 #include "base/check.h"
 #include "serving/core/status.h"
@@ -53,12 +52,6 @@ std::optional<Tensor> Zeros(const TensorInfo& info) {
   Tensor zeros = Tensor::Numeric(info.type, std::move(shape));
   std::memset(zeros.mutable_data(), 0, zeros.byte_size());
   return zeros;
-}
-
-std::vector<size_t> AllOutputs(const Signature& signature) {
-  std::vector<size_t> all(signature.outputs.size());
-  std::iota(all.begin(), all.end(), size_t{0});
-  return all;
 }
 
 }  // namespace
@@ -114,7 +107,7 @@ void ServedVersion::Run(InferenceRequest request, InferenceCallback done) const 
   if (batcher != batchers_.end() && FitExactly(signature->second, request.inputs) && SameRows(request.inputs)) {
     return batcher->second->Run(std::move(request), std::move(finish));
   }
-  if (request.outputs.empty()) request.outputs = AllOutputs(signature->second);
+  if (request.outputs.empty()) request.outputs = AllOutputs(signature->second.outputs.size());
   finish(RunNow(request.signature_name, request.inputs, request.outputs));
 }
 
@@ -134,7 +127,7 @@ void ServedVersion::WarmUp() const {
       std::optional<Tensor> zeros = Zeros(info);
       if (zeros) inputs.push_back(*std::move(zeros));
     }
-    std::vector<size_t> outputs = AllOutputs(signature);
+    std::vector<size_t> outputs = AllOutputs(signature.outputs.size());
     if (inputs.size() != signature.inputs.size() || outputs.empty()) continue;
     (void)session_->Run(name, inputs, outputs);
   }

@@ -98,6 +98,7 @@ Result<void> ReadBatching(const Reader& reader, HostingOptions& options) {
   // Batch transform bounds the requests in flight itself.
   batching.max_enqueued_batches =
       static_cast<size_t>(enqueued.value_or(options.batch_transform ? kBatchTransformQueue : cores));
+  batching.refuse_larger_requests = true;
   options.batching = batching;
   return {};
 }

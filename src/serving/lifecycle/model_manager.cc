@@ -26,6 +26,16 @@ std::filesystem::file_time_type DirectoryTime(const std::filesystem::path& direc
   return std::filesystem::last_write_time(directory, ignored);
 }
 
+// The version that the spec names by number or label; nullopt when it names none.
+Result<std::optional<int64_t>> NumberOf(const ModelSpec& spec, const ModelConfig& config) {
+  if (spec.version || spec.label.empty()) return spec.version;
+  auto label = config.labels.find(spec.label);
+  if (label == config.labels.end()) {
+    return Fail(InvalidArgument("Unrecognized servable version label: " + spec.label));
+  }
+  return label->second;
+}
+
 Result<void> Validate(const std::vector<ModelConfig>& configs) {
   std::set<std::string> names;
   for (const ModelConfig& config : configs) {
@@ -91,17 +101,11 @@ const ModelManager::Version* ModelManager::NewestAvailable(const Model& model) {
 Result<std::shared_ptr<const Servable>> ModelManager::Find(const ModelSpec& spec) const {
   std::lock_guard lock(mutex_);
   auto model = models_.find(spec.name);
-  std::optional<int64_t> number = spec.version;
-  if (!number && !spec.label.empty()) {
-    if (model != models_.end()) {
-      auto label = model->second.config.labels.find(spec.label);
-      if (label != model->second.config.labels.end()) number = label->second;
-    }
-    if (!number) return Fail(InvalidArgument("Unrecognized servable version label: " + spec.label));
-  }
+  bool known = model != models_.end();
+  TRY(std::optional<int64_t> number, NumberOf(spec, known ? model->second.config : ModelConfig()));
   const Version* version = nullptr;
-  if (model != models_.end() && !number) version = NewestAvailable(model->second);
-  if (model != models_.end() && number) {
+  if (known && !number) version = NewestAvailable(model->second);
+  if (known && number) {
     auto found = model->second.versions.find(*number);
     if (found != model->second.versions.end() && found->second.state == VersionState::kAvailable) {
       version = &found->second;
@@ -118,15 +122,9 @@ Result<std::vector<VersionStatus>> ModelManager::Status(const ModelSpec& spec) c
   std::lock_guard lock(mutex_);
   auto model = models_.find(spec.name);
   std::optional<int64_t> number = spec.version;
-  if (!number && !spec.label.empty() && model != models_.end()) {
-    auto label = model->second.config.labels.find(spec.label);
-    if (label == model->second.config.labels.end()) {
-      return Fail(InvalidArgument("Unrecognized servable version label: " + spec.label));
-    }
-    number = label->second;
-  }
   std::vector<VersionStatus> statuses;
   if (model != models_.end()) {
+    TRY(number, NumberOf(spec, model->second.config));
     for (auto entry = model->second.versions.rbegin(); entry != model->second.versions.rend(); ++entry) {
       if (number && entry->first != *number) continue;
       statuses.push_back({entry->first, entry->second.state, entry->second.error});

@@ -34,32 +34,30 @@ constexpr int kBlockingThreads = 2;
 
 int Cores() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
 
-Result<std::filesystem::path> TensorFlowDirectory(const ServerOptions& options) {
-  if (!options.tensorflow_directory.empty()) return options.tensorflow_directory;
-  return FindTensorFlowLibrary();
-}
-
-Result<std::unique_ptr<Backend>> MakeTensorFlow(const ServerOptions& options) {
-  TRY(std::filesystem::path directory, TensorFlowDirectory(options));
-  return MakeTensorFlowBackend({.library_directory = directory,
+Result<std::unique_ptr<Backend>> MakeTensorFlow(const ServerOptions& options,
+                                                const Result<std::filesystem::path>& directory) {
+  if (!directory) return Fail(directory.error());
+  return MakeTensorFlowBackend({.library_directory = *directory,
                                 .intra_op_threads = options.intra_op_threads,
                                 .inter_op_threads = options.inter_op_threads,
                                 .onednn = options.onednn});
 }
 
-Result<std::unique_ptr<Backend>> MakeOpenVino(const ServerOptions& options) {
+Result<std::unique_ptr<Backend>> MakeOpenVino(const ServerOptions& options, const std::filesystem::path& tensorflow) {
   std::filesystem::path directory = options.openvino_directory;
   if (directory.empty()) {
-    TRY(directory, FindOpenVinoLibrary(TensorFlowDirectory(options).value_or("")));
+    TRY(directory, FindOpenVinoLibrary(tensorflow));
   }
   return MakeOpenVinoBackend({.library_directory = directory, .threads_per_run = options.intra_op_threads});
 }
 
 Result<std::unique_ptr<Backend>> MakeBackend(const ServerOptions& options) {
-  if (options.backend == BackendChoice::kTensorFlow) return MakeTensorFlow(options);
-  TRY(std::unique_ptr<Backend> openvino, MakeOpenVino(options));
+  Result<std::filesystem::path> directory =
+      options.tensorflow_directory.empty() ? FindTensorFlowLibrary() : options.tensorflow_directory;
+  if (options.backend == BackendChoice::kTensorFlow) return MakeTensorFlow(options, directory);
+  TRY(std::unique_ptr<Backend> openvino, MakeOpenVino(options, directory.value_or("")));
   if (options.backend == BackendChoice::kOpenVino) return openvino;
-  TRY(std::unique_ptr<Backend> tensorflow, MakeTensorFlow(options));
+  TRY(std::unique_ptr<Backend> tensorflow, MakeTensorFlow(options, directory));
   return MakeAutomaticBackend(std::move(tensorflow), std::move(openvino));
 }
 
@@ -114,7 +112,6 @@ class ModelServer::Impl {
     }
     if (!options_.batching_parameters_file.empty()) {
       TRY(options_.batching, ReadBatchingParametersFile(options_.batching_parameters_file));
-      options_.batching.refuse_larger_requests = true;
     }
     if (!options_.monitoring_config_file.empty()) {
       TRY(monitoring_, ReadMonitoringConfigFile(options_.monitoring_config_file));
@@ -129,7 +126,6 @@ class ModelServer::Impl {
       options_.model_directory = hosting_.multi_model ? "/opt/ml/models" : "/opt/ml/model";
     }
     if (hosting_.batching) options_.batching = *hosting_.batching;
-    options_.batching.refuse_larger_requests = hosting_.batching && hosting_.batching->enabled;
     options_.intra_op_threads = hosting_.intra_op_threads.value_or(options_.intra_op_threads);
     options_.inter_op_threads = hosting_.inter_op_threads.value_or(options_.inter_op_threads);
     if (!options_.ports_given) {

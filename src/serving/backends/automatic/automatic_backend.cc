@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <random>
 
 #include "base/log.h"
@@ -55,8 +54,7 @@ bool Agree(const Tensor& a, const Tensor& b) {
 Result<void> Compare(const Session& reference, const Session& candidate) {
   const Signature& signature = candidate.signatures().find(kDefaultSignature)->second;
   TRY(Tensors inputs, MadeUpInputs(signature));
-  std::vector<size_t> outputs(signature.outputs.size());
-  std::iota(outputs.begin(), outputs.end(), size_t{0});
+  std::vector<size_t> outputs = AllOutputs(signature.outputs.size());
   TRY(Tensors wanted, reference.Run(kDefaultSignature, inputs, outputs));
   TRY(Tensors given, candidate.Run(kDefaultSignature, inputs, outputs));
   for (size_t index = 0; index < outputs.size(); ++index) {
