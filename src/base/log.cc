@@ -69,8 +69,10 @@ LogField::LogField(std::string_view key, std::string_view value) : json_(Key(key
 
 void SetLogLevel(LogLevel minimum) { minimum_level = minimum; }
 
+bool LogEnabled(LogLevel level) { return level >= minimum_level.load(std::memory_order_relaxed); }
+
 void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
-  if (level < minimum_level.load(std::memory_order_relaxed)) return;
+  if (!LogEnabled(level)) return;
   std::string line = fmt::format("{{\"time\":\"{}\",\"level\":\"{}\",\"event\":\"{}\"", FormatIso8601(WallClockMs()),
                                  Name(level), JsonEscape(event));
   for (const LogField& field : fields) line += field.json();

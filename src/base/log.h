@@ -30,6 +30,8 @@ class LogField {
 // `event` is a short stable name (snake_case) that people grep for. Thread-safe; never fails.
 void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
 void SetLogLevel(LogLevel minimum);
+// Whether lines of that level are written: for callers whose fields cost something on a busy path.
+bool LogEnabled(LogLevel level);
 
 // `text` as the inside of a JSON string: quotes, backslashes and control characters escaped; invalid UTF-8 replaced.
 std::string JsonEscape(std::string_view text);

@@ -24,8 +24,12 @@ int CountField(const Headers& headers, std::string_view name) {
 
 }  // namespace
 
-Connection::Connection(std::shared_ptr<ServerCore> core, Transport::Socket socket, Peer peer)
-    : core_(std::move(core)), transport_(std::make_shared<Transport>(std::move(socket))), peer_(std::move(peer)) {}
+Connection::Connection(std::shared_ptr<ServerCore> core, Transport::Socket socket, Peer peer,
+                       std::shared_ptr<void> lease)
+    : core_(std::move(core)),
+      lease_(std::move(lease)),
+      transport_(std::make_shared<Transport>(std::move(socket))),
+      peer_(std::move(peer)) {}
 
 Connection::~Connection() = default;
 
@@ -192,15 +196,17 @@ asio::awaitable<Connection::Next> Connection::Dispatch(Incoming incoming, Messag
                           .request_id = request.request_id};
   Result<void> sent =
       co_await SendResponse(*transport_, core_->runtime, response, framing, core_->options.stall_deadline);
-  // The path only: queries hold presigned signatures.
-  Log(LogLevel::kDebug, "http_request",
-      {{"method", request.method},
-       {"host", request.host},
-       {"path", request.path},
-       {"status", response.status},
-       {"ms", MonotonicMs() - began_ms},
-       {"request_id", request.request_id},
-       {"sent", sent.has_value()}});
+  if (LogEnabled(LogLevel::kDebug)) {
+    // The path only: queries hold presigned signatures.
+    Log(LogLevel::kDebug, "http_request",
+        {{"method", request.method},
+         {"host", request.host},
+         {"path", request.path},
+         {"status", response.status},
+         {"ms", MonotonicMs() - began_ms},
+         {"request_id", request.request_id},
+         {"sent", sent.has_value()}});
+  }
   if (!sent) co_return Next::kClose;
   co_return co_await FinishBody(body, keep_alive);
 }

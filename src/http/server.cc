@@ -79,11 +79,14 @@ void ServerCore::Spawn() {
 asio::awaitable<void> ServerCore::Accept(Acceptor& acceptor, bool local) {
   asio::steady_timer pause(strand);
   while (!stopping) {
-    Transport::Socket socket(asio::make_strand(runtime.context()));
+    io::EventLoops::Place place{.executor = {}, .lease = {}};
+    if (options.loops != nullptr) place = options.loops->Take();
+    Transport::Socket socket(options.loops != nullptr ? place.executor
+                                                      : asio::any_io_executor(asio::make_strand(runtime.context())));
     auto [ec] = co_await acceptor.async_accept(socket, kToken);
     if (stopping) break;
     if (!ec) {
-      Admit(std::move(socket), local);
+      Admit(std::move(socket), local, std::move(place.lease));
       continue;
     }
     if (ec == asio::error::operation_aborted) break;
@@ -94,7 +97,7 @@ asio::awaitable<void> ServerCore::Accept(Acceptor& acceptor, bool local) {
   }
 }
 
-void ServerCore::Admit(Transport::Socket socket, bool local) {
+void ServerCore::Admit(Transport::Socket socket, bool local, std::shared_ptr<void> lease) {
   int fd = socket.native_handle();
   if (connections.size() >= options.max_connections) {
     std::string refusal = PlainErrorResponse(503, "The server has as many connections as it allows; try again.", "");
@@ -109,7 +112,8 @@ void ServerCore::Admit(Transport::Socket socket, bool local) {
     peer.loopback = from == "::1" || from.starts_with("127.");
     peer.local_address = AddressOf(fd, &::getsockname);
   }
-  auto connection = std::make_shared<Connection>(shared_from_this(), std::move(socket), std::move(peer));
+  auto connection =
+      std::make_shared<Connection>(shared_from_this(), std::move(socket), std::move(peer), std::move(lease));
   connections.insert(connection);
   ++live;
   ++open;

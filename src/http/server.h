@@ -10,6 +10,7 @@
 #include "http/certificate_authority.h"
 #include "http/connect_policy.h"
 #include "http/message.h"
+#include "io/event_loops.h"
 #include "io/runtime.h"
 
 namespace sagebrush::http {
@@ -36,13 +37,16 @@ struct ServerOptions {
   size_t max_connections = 4096;
   uint64_t drain_bytes = 1024 * 1024;  // of an unread request body, to keep the connection
 
+  // Where connections run: each on one of these, or (null) on a strand of the runtime's threads. Outlives the server.
+  io::EventLoops* loops = nullptr;
+
   CertificateAuthority* authority = nullptr;  // null: TLS and interception are refused. Outlives the server.
   ConnectPolicy policy = DefaultConnectPolicy;
 };
 
 // The engine's HTTP/1.1 front. One port speaks plain HTTP, TLS (told by its first byte), CONNECT and plain-HTTP proxy
-// requests. Each connection is a coroutine on a strand of its own; each request calls the handler there, one at a time
-// per connection, so pipelined requests are answered in order.
+// requests. Each connection is a coroutine on an executor of its own; each request calls the handler there, one at a
+// time per connection, so pipelined requests are answered in order.
 //
 // The handler may run on any of the runtime's threads, must not block, and may be cancelled (its next co_await throws
 // operation_aborted) when Stop's grace period ends. An exception it throws otherwise becomes a 500.

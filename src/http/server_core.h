@@ -22,7 +22,7 @@ class ServerCore;
 class MessageBody;
 
 // One accepted connection: reads requests, answers them, until either side ends it. Everything but Start, AbandonIfIdle
-// and Abandon runs on the connection's strand.
+// and Abandon runs on the connection's executor: a strand, or an event loop of one thread.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   struct Peer {
@@ -30,7 +30,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     bool loopback = false;  // TCP from this machine
     std::string local_address;
   };
-  Connection(std::shared_ptr<ServerCore> core, Transport::Socket socket, Peer peer);
+  Connection(std::shared_ptr<ServerCore> core, Transport::Socket socket, Peer peer, std::shared_ptr<void> lease);
   ~Connection();
 
   asio::awaitable<void> Run();
@@ -71,6 +71,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool IsSelf(const HostPort& target) const;
 
   std::shared_ptr<ServerCore> core_;
+  std::shared_ptr<void> lease_;  // of its place among event loops; may be null
   std::shared_ptr<Transport> transport_;
   Peer peer_;
   asio::cancellation_signal cancellation_;
@@ -111,7 +112,7 @@ class ServerCore : public std::enable_shared_from_this<ServerCore> {
 
  private:
   asio::awaitable<void> Accept(Acceptor& acceptor, bool local);
-  void Admit(Transport::Socket socket, bool local);
+  void Admit(Transport::Socket socket, bool local, std::shared_ptr<void> lease);
   void Ended();
 
   Strand strand;

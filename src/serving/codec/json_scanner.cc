@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+
+#include "serving/codec/json_digits.h"
 
 namespace sagebrush::serving {
 namespace {
@@ -45,6 +48,16 @@ bool JsonScanner::FailAt(size_t offset, std::string_view fault) {
 size_t JsonScanner::Digits(JsonNumber& number) {
   const char* from = at_;
   uint64_t digits = number.digits;
+  while (end_ - at_ >= 8 && digits < 10'000'000'000U) {
+    uint64_t eight = 0;
+    std::memcpy(&eight, at_, sizeof eight);
+    size_t count = json_digits::Leading(eight);
+    if (count > 0) digits = digits * json_digits::kPowersOfTen[count] + json_digits::Value(eight, count);
+    at_ += count;
+    if (count == 8) continue;
+    number.digits = digits;
+    return static_cast<size_t>(at_ - from);
+  }
   // 17 more digits at most fit behind up to two; those that may not fit take the careful way.
   while (at_ != end_ && IsDigit(*at_) && digits < 1'000'000'000'000'000'000U) {
     digits = digits * 10 + static_cast<uint64_t>(*at_++ - '0');

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstring>
 #include <string>
 #include <string_view>
 
+#include "serving/codec/json_digits.h"
 #include "serving/codec/json_number.h"
 
 namespace sagebrush::serving {
@@ -39,6 +42,9 @@ class JsonScanner {
   }
 
   bool ScanNumber(JsonNumber& number);
+  // The same for the numbers that most rows are made of: short ones, such as 255, -3.25 or 0.1234567, whose nearest
+  // float takes one division. False, with nothing taken, for every other text.
+  bool TakeShortFloat(float& value);
   // A string, from its opening quotation mark; its text with escapes undone is appended to `to`, unless that is null.
   bool ScanString(std::string* to);
   bool ScanWord(std::string_view word);  // true, false, null
@@ -46,6 +52,8 @@ class JsonScanner {
   bool FailAt(size_t offset, std::string_view fault);
 
  private:
+  static constexpr ptrdiff_t kLongestShortFloat = 24;  // and what stands behind it
+
   static bool IsDigit(char c) { return c >= '0' && c <= '9'; }
   size_t Digits(JsonNumber& number);
   bool ScanFraction(JsonNumber& number);
@@ -60,5 +68,32 @@ class JsonScanner {
   const char* end_;
   std::string fault_;
 };
+
+inline bool JsonScanner::TakeShortFloat(float& value) {
+  constexpr uint64_t kExactInFloat = uint64_t{1} << 24;
+  constexpr std::array<float, 8> kPowers{1e0F, 1e1F, 1e2F, 1e3F, 1e4F, 1e5F, 1e6F, 1e7F};
+  if (end_ - at_ < kLongestShortFloat) return false;
+  const char* at = at_;
+  bool negative = *at == '-';
+  at += negative ? 1 : 0;
+  uint64_t eight = 0;
+  std::memcpy(&eight, at, sizeof eight);
+  size_t whole = json_digits::Leading(eight), decimals = 0;
+  if (whole == 0 || whole == 8 || (*at == '0' && whole > 1)) return false;
+  uint64_t digits = json_digits::Value(eight, whole);
+  at += whole;
+  if (*at == '.') {
+    std::memcpy(&eight, ++at, sizeof eight);
+    decimals = json_digits::Leading(eight);
+    if (decimals == 0 || decimals == 8) return false;
+    digits = digits * json_digits::kPowersOfTen[decimals] + json_digits::Value(eight, decimals);
+    at += decimals;
+  }
+  if (digits > kExactInFloat || (*at | 0x20) == 'e') return false;
+  float size = static_cast<float>(digits) / kPowers[decimals];
+  value = negative ? -size : size;
+  at_ = at;
+  return true;
+}
 
 }  // namespace sagebrush::serving

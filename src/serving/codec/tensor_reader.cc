@@ -114,7 +114,7 @@ bool TensorReader::List(JsonScanner& scanner, size_t level) {
   int64_t count = 0;
   if (scanner.Peek() == ']') {
     if (!rank_) rank_ = level + 1;
-  } else if (!Elements(scanner, level + 1, count)) {
+  } else if (rank_ == level + 1 ? !Row(scanner, count) : !Elements(scanner, level + 1, count)) {
     return false;
   }
   int64_t& expected = sizes_[level];
@@ -154,7 +154,9 @@ bool TensorReader::NumberRow(JsonScanner& scanner, int64_t& count) {
   T value;
   do {
     scanner.SkipSpace();
-    if (!scanner.ScanNumber(number) || !Convert(number, value)) return false;
+    bool taken = false;
+    if constexpr (std::is_same_v<T, float>) taken = scanner.TakeShortFloat(value);
+    if (!taken && (!scanner.ScanNumber(number) || !Convert(number, value))) return false;
     Append(value);
     ++count;
     scanner.SkipSpace();

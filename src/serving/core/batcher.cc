@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <thread>
 
 #include "base/check.h"
+#include "io/cores.h"
 
 namespace sagebrush::serving {
 namespace {
@@ -68,7 +68,7 @@ Batcher::Batcher(BatchingParameters parameters, size_t output_count, RunFunction
     : parameters_(std::move(parameters)),
       all_outputs_(AllOutputs(output_count)),
       threads_(parameters_.num_batch_threads > 0 ? parameters_.num_batch_threads
-                                                 : std::max(1U, std::thread::hardware_concurrency())),
+                                                 : static_cast<size_t>(io::UsableCores())),
       run_(std::move(run)),
       observer_(std::move(observer)) {
   CHECK(parameters_.max_batch_size > 0);
@@ -90,7 +90,9 @@ void Batcher::Run(InferenceRequest request, InferenceCallback done) {
   }
   std::unique_lock lock(mutex_);
   // What a free leader takes at once does not wait, so it is not bounded.
-  bool waits = leaders_ >= threads_;
+  io::EventLoop* loop = request.context.loop;
+  bool led = std::ranges::find(loops_, loop) != loops_.end();  // never null ones
+  bool waits = led || leaders_ >= threads_;
   if (waits && queued_rows_ + rows > parameters_.max_enqueued_batches * parameters_.max_batch_size && !queue_.empty()) {
     lock.unlock();
     return done(
@@ -101,7 +103,28 @@ void Batcher::Run(InferenceRequest request, InferenceCallback done) {
   changed_.notify_one();
   if (waits) return;
   ++leaders_;
-  Lead(std::move(lock));
+  if (loop == nullptr) return Lead(std::move(lock));
+  loops_.push_back(loop);
+  loop->Later([self = shared_from_this(), loop] { self->LeadOnLoop(*loop, 1); });
+}
+
+// Clients whose requests were answered together send their next ones one shortly after the other: as long as each turn
+// of the loop brings more, the batch is left to grow.
+void Batcher::LeadOnLoop(io::EventLoop& loop, size_t tasks_before) {
+  std::unique_lock lock(mutex_);
+  auto again = [&](size_t tasks) {
+    loop.Later([self = shared_from_this(), &loop, tasks] { self->LeadOnLoop(loop, tasks); });
+  };
+  if (queue_.size() > tasks_before && queued_rows_ < parameters_.max_batch_size) return again(queue_.size());
+  if (!queue_.empty()) {
+    Batch batch = TakeBatch(lock);
+    lock.unlock();
+    if (!batch.empty()) Compute(std::move(batch));
+    lock.lock();
+  }
+  if (!queue_.empty()) return again(queue_.size());
+  std::erase(loops_, &loop);
+  --leaders_;
 }
 
 void Batcher::Lead(std::unique_lock<std::mutex> lock) {

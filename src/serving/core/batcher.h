@@ -3,7 +3,9 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
+#include <vector>
 
 #include "serving/core/batching_parameters.h"
 #include "serving/core/servable.h"
@@ -15,10 +17,14 @@ namespace sagebrush::serving {
 // the others only queue their request and return. So a lone request never waits and never changes threads, and the more
 // requests come the larger the batches become.
 //
+// A caller that is an event loop first takes in the other requests that have arrived, then computes one batch at a
+// time.
+//
 // Requests are merged along the first dimension when their other dimensions agree (or are padded, where that is asked
 // for). One whose deadline has passed or whose client has gone is dropped when its turn comes. When a merged run fails,
-// each of its requests is run alone, so that only those at fault fail. Thread-safe; outlives its requests.
-class Batcher {
+// each of its requests is run alone, so that only those at fault fail. Thread-safe; outlives its requests. Owned by
+// shared_ptr, as an event loop may come back to it when its requests have been answered by others.
+class Batcher : public std::enable_shared_from_this<Batcher> {
  public:
   // Runs inputs for the outputs of those indexes; called from many threads.
   using RunFunction = std::function<Result<Tensors>(std::span<const Tensor> inputs, std::span<const size_t> outputs)>;
@@ -45,6 +51,7 @@ class Batcher {
 
   void Split(InferenceRequest request, InferenceCallback done, size_t part_rows);
   void Lead(std::unique_lock<std::mutex> lock);
+  void LeadOnLoop(io::EventLoop& loop, size_t tasks_before);
   Batch TakeBatch(std::unique_lock<std::mutex>& lock);
   bool Mergeable(const Task& first, const Task& next) const;
   void Compute(Batch batch);
@@ -62,7 +69,8 @@ class Batcher {
   std::condition_variable changed_;  // a task was queued
   std::deque<Task> queue_;
   size_t queued_rows_ = 0;
-  size_t leaders_ = 0;  // callers that compute batches now
+  size_t leaders_ = 0;                 // callers that compute batches now, or are event loops that soon will
+  std::vector<io::EventLoop*> loops_;  // those of the leaders that are event loops
 };
 
 }  // namespace sagebrush::serving

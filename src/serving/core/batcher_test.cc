@@ -50,7 +50,7 @@ class BatcherTest : public ::testing::Test {
  protected:
   void Make(BatchingParameters parameters) {
     parameters.num_batch_threads = 1;
-    batcher_ = std::make_unique<Batcher>(
+    batcher_ = std::make_shared<Batcher>(
         parameters, 1, [this](std::span<const Tensor> inputs, std::span<const size_t>) { return model_.Run(inputs); },
         [](size_t) {});
   }
@@ -76,7 +76,7 @@ class BatcherTest : public ::testing::Test {
   }
 
   Model model_;
-  std::unique_ptr<Batcher> batcher_;
+  std::shared_ptr<Batcher> batcher_;
 };
 
 TEST_F(BatcherTest, ALoneRequestRunsAtOnceInItsOwnThread) {
@@ -96,6 +96,47 @@ TEST_F(BatcherTest, WhatQueuesUpMeanwhileIsMergedAndTakenApartAgain) {
   EXPECT_THAT(Values(b), ElementsAre(3, 4));
   EXPECT_THAT(Values(c), ElementsAre(5));
   EXPECT_THAT(model_.runs, ElementsAre(1, 4));
+}
+
+// What has arrived on an event loop is taken in before anything is computed, in one turn of the loop or in several.
+TEST_F(BatcherTest, AnEventLoopMergesWhatHasArrived) {
+  Make({});
+  io::EventLoop loop;
+  std::vector<std::future<Result<Tensors>>> answers(4);
+  std::promise<void> all_asked;
+  auto ask = [&](size_t index) {
+    answers[index] = Ask({static_cast<float>(index)}, {.loop = &loop});
+    EXPECT_EQ(answers[index].wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  };
+  loop.Later([&] {
+    ask(0);
+    ask(1);
+    loop.Later([&] {
+      ask(2);
+      ask(3);
+      all_asked.set_value();
+    });
+  });
+  all_asked.get_future().wait();
+  for (size_t index = 0; index < answers.size(); ++index) {
+    EXPECT_THAT(Values(answers[index]), ElementsAre(static_cast<float>(index) + 1));
+  }
+  EXPECT_THAT(model_.runs, ElementsAre(4));
+}
+
+// An event loop computes one batch, then turns to what else has become ready.
+TEST_F(BatcherTest, AnEventLoopComesBackForWhatDoesNotFit) {
+  Make({.max_batch_size = 2});
+  io::EventLoop loop;
+  std::vector<std::future<Result<Tensors>>> answers;
+  std::promise<void> asked;
+  loop.Later([&] {
+    for (float value : {1.F, 2.F, 3.F}) answers.push_back(Ask({value}, {.loop = &loop}));
+    asked.set_value();
+  });
+  asked.get_future().wait();
+  for (auto& answer : answers) EXPECT_EQ(Values(answer).size(), 1U);
+  EXPECT_THAT(model_.runs, ElementsAre(2, 1));
 }
 
 TEST_F(BatcherTest, ABadRequestFailsAlone) {

@@ -10,4 +10,9 @@ Result<void> RequestContext::Check() const {
   return {};
 }
 
+bool ComputedByReceiver(const Servable& servable, size_t request_bytes) {
+  constexpr size_t kMost = size_t{256} * 1024;  // decoded in well under a millisecond
+  return request_bytes <= kMost && servable.quick();
+}
+
 }  // namespace sagebrush::serving

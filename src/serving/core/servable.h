@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "io/event_loops.h"
 #include "serving/backends/backend.h"
 
 namespace sagebrush::serving {
@@ -13,6 +14,8 @@ namespace sagebrush::serving {
 struct RequestContext {
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   std::function<bool()> abandoned;  // whether the client has gone; may be empty; called from any thread, cheap
+  // The event loop whose thread works on the request, where that may compute quick requests itself; else null.
+  io::EventLoop* loop = nullptr;
 
   // kDeadlineExceeded or kCancelled when there is no use in going on.
   Result<void> Check() const;
@@ -38,9 +41,17 @@ class Servable {
   virtual const SignatureMap& signatures() const = 0;
 
   // Checks the inputs against the signature (kInvalidArgument: type, rank or a fixed size differ) and runs them, alone
-  // or in a batch with others. To be called on a thread of the executor, which may do the computation; `done` may be
-  // called before Run returns or later. kUnavailable at once when the batching queue is full.
+  // or in a batch with others. To be called on a thread of the executor or of the context's event loop, which may do
+  // the computation; `done` may be called before Run returns or later. kUnavailable at once when the batching queue is
+  // full.
   virtual void Run(InferenceRequest request, InferenceCallback done) const = 0;
+
+  // Whether a request takes so little, by the latest runs, that handing it to another thread would cost more than a
+  // thread that has others to attend to loses by computing it.
+  virtual bool quick() const { return false; }
 };
+
+// Whether the thread that received a request of so many bytes should decode and compute it, rather than the executor.
+bool ComputedByReceiver(const Servable& servable, size_t request_bytes);
 
 }  // namespace sagebrush::serving

@@ -8,6 +8,9 @@
 namespace sagebrush::serving {
 namespace {
 
+// What may be computed by a thread that has other connections to attend to, and what is taken for a model's first run.
+constexpr std::chrono::nanoseconds kQuickRow = std::chrono::milliseconds(1), kUnknownRow = std::chrono::seconds(1);
+
 bool HasFreeRows(const TensorInfo& info) { return info.shape && !info.shape->empty() && info.shape->front() == -1; }
 
 bool IsBatchable(const Signature& signature) {
@@ -78,11 +81,13 @@ ServedVersion::ServedVersion(std::string model_name, int64_t version, std::uniqu
     : model_name_(std::move(model_name)),
       version_(version),
       session_(std::move(session)),
-      metrics_(metrics.ForModel(model_name_, session_->backend_name())) {
+      metrics_(metrics.ForModel(model_name_, session_->backend_name())),
+      waits_for_batches_(batching.enabled && batching.batch_timeout.count() > 0),
+      row_nanos_(kUnknownRow.count()) {
   if (!batching.enabled) return;
   for (const auto& [name, signature] : signatures()) {
     if (!IsBatchable(signature)) continue;
-    batchers_[name] = std::make_unique<Batcher>(
+    batchers_[name] = std::make_shared<Batcher>(
         batching, signature.outputs.size(),
         [this, &name](std::span<const Tensor> inputs, std::span<const size_t> outputs) {
           return RunNow(name, inputs, outputs);
@@ -116,8 +121,17 @@ Result<Tensors> ServedVersion::RunNow(const std::string& signature_name, std::sp
   if (outputs.empty()) return Tensors{};
   auto begin = std::chrono::steady_clock::now();
   Result<Tensors> results = session_->Run(signature_name, inputs, outputs);
-  metrics_.ObserveRun(std::chrono::steady_clock::now() - begin);
+  std::chrono::nanoseconds took = std::chrono::steady_clock::now() - begin;
+  metrics_.ObserveRun(took);
+  int64_t rows = inputs.empty() || inputs[0].shape().empty() ? 1 : std::max<int64_t>(1, inputs[0].shape()[0]);
+  int64_t now = took.count() / rows, before = row_nanos_.load(std::memory_order_relaxed);
+  // A quicker run shows what the model can do; a slower one may have been interrupted.
+  row_nanos_.store(before + (now - before) / (now < before ? 2 : 64), std::memory_order_relaxed);
   return results;
+}
+
+bool ServedVersion::quick() const {
+  return !waits_for_batches_ && row_nanos_.load(std::memory_order_relaxed) <= kQuickRow.count();
 }
 
 void ServedVersion::WarmUp() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -22,6 +23,7 @@ class ServedVersion final : public Servable {
   const SignatureMap& signatures() const override { return session_->signatures(); }
   std::string_view backend_name() const { return session_->backend_name(); }
   void Run(InferenceRequest request, InferenceCallback done) const override;
+  bool quick() const override;
 
   // Makes the first run of every signature happen now: with one row of zeros, where the signature says enough to make
   // one. Errors of the model are of no interest: a model may refuse zeros.
@@ -35,7 +37,9 @@ class ServedVersion final : public Servable {
   const int64_t version_;
   const std::unique_ptr<Session> session_;
   mutable ServingMetrics::Model metrics_;
-  std::map<std::string, std::unique_ptr<Batcher>, std::less<>> batchers_;
+  const bool waits_for_batches_;
+  mutable std::atomic<int64_t> row_nanos_;  // what a row has lately taken; races lose a measurement, no more
+  std::map<std::string, std::shared_ptr<Batcher>, std::less<>> batchers_;
 };
 
 // kInvalidArgument, naming the input, when a tensor does not fit what the signature says of it.

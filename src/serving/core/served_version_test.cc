@@ -37,6 +37,32 @@ TEST(CheckInputs, AColumnAdmitsWhatTensorFlowServingsExamplesSend) {
   }
 }
 
+TEST(ServedVersion, IsQuickOnceItHasRunQuickly) {
+  std::atomic<int> alive = 0;
+  ServingMetrics metrics;
+  ServedVersion version("m", 1, std::make_unique<testing::FakeSession>(1, alive), {}, metrics);
+  EXPECT_FALSE(version.quick());
+  // The measure halves with every run that is quicker than what it says.
+  for (int run = 0; run < 100 && !version.quick(); ++run) {
+    version.Run({.inputs = {Floats({1})}}, [](const Result<Tensors>& outputs) { ASSERT_TRUE(outputs); });
+  }
+  EXPECT_TRUE(version.quick());
+  EXPECT_TRUE(ComputedByReceiver(version, 1000));
+  EXPECT_FALSE(ComputedByReceiver(version, 1 << 20));
+}
+
+// A thread that waits for a batch to fill up must have nothing else to attend to.
+TEST(ServedVersion, IsNeverQuickWhereBatchesAreWaitedFor) {
+  std::atomic<int> alive = 0;
+  ServingMetrics metrics;
+  BatchingParameters waits{.batch_timeout = std::chrono::microseconds(1)};
+  ServedVersion version("m", 1, std::make_unique<testing::FakeSession>(1, alive), waits, metrics);
+  for (int run = 0; run < 100; ++run) {
+    version.Run({.inputs = {Floats({1})}}, [](const Result<Tensors>& outputs) { ASSERT_TRUE(outputs); });
+  }
+  EXPECT_FALSE(version.quick());
+}
+
 TEST(ServedVersion, CountsRequestsAndBatchesByOutcome) {
   std::atomic<int> alive = 0;
   ServingMetrics metrics;

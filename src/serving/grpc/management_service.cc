@@ -54,7 +54,7 @@ UnaryCall* ManagementServiceImpl::GetModelStatus(::grpc::CallbackServerContext* 
 UnaryCall* ManagementServiceImpl::HandleReloadConfigRequest(::grpc::CallbackServerContext* context,
                                                             const api::ReloadConfigRequest* request,
                                                             api::ReloadConfigResponse* response) {
-  return UnaryCall::Start(*context, reloads_, [this, request, response](UnaryCall& call) {
+  return UnaryCall::Start(*context, &reloads_, [this, request, response](UnaryCall& call) {
     Result<void> reloaded = Reload(service_, *request);
     if (!reloaded) Log(LogLevel::kError, "model_reload_refused", {{"error", reloaded.error().message}});
     response->mutable_status()->set_error_code(::tensorflow::error::OK);

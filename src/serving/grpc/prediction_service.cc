@@ -241,14 +241,16 @@ Result<InferenceRequest> InferenceFromPredict(const Servable& servable, const ap
 
 UnaryCall* PredictionServiceImpl::Predict(::grpc::CallbackServerContext* context, const api::PredictRequest* request,
                                           api::PredictResponse* response) {
-  return UnaryCall::Start(*context, service_.executor(), [this, request, response](UnaryCall& call) {
-    Result<std::shared_ptr<const Servable>> servable =
-        FindServable(service_, request->has_model_spec(), request->model_spec());
+  Result<std::shared_ptr<const Servable>> servable =
+      FindServable(service_, request->has_model_spec(), request->model_spec());
+  bool here = servable && ComputedByReceiver(**servable, request->ByteSizeLong());
+  auto work = [request, response, servable = std::move(servable)](UnaryCall& call) mutable {
     if (!servable) return call.Answer(Fail(std::move(servable).error()));
     Result<InferenceRequest> inference = InferenceFromPredict(**servable, *request);
     if (!inference) return call.Answer(Fail(std::move(inference).error()));
     inference->context = call.request_context();
-    auto done = [&call, response, holder = *servable, name = inference->signature_name,
+    const Servable& model = **servable;
+    auto done = [&call, response, holder = *std::move(servable), name = inference->signature_name,
                  indexes = inference->outputs](Result<Tensors> outputs) mutable {
       if (!outputs) return call.Answer(Fail(std::move(outputs).error()));
       FillModelSpec(*holder, name, response->mutable_model_spec());
@@ -256,21 +258,22 @@ UnaryCall* PredictionServiceImpl::Predict(::grpc::CallbackServerContext* context
       holder.reset();
       call.Answer({});
     };
-    (*servable)->Run(*std::move(inference), std::move(done));
-  });
+    model.Run(*std::move(inference), std::move(done));
+  };
+  return UnaryCall::Start(*context, here ? nullptr : &service_.executor(), std::move(work));
 }
 
 UnaryCall* PredictionServiceImpl::Classify(::grpc::CallbackServerContext* context,
                                            const api::ClassificationRequest* request,
                                            api::ClassificationResponse* response) {
-  return UnaryCall::Start(*context, service_.executor(), [this, request, response](UnaryCall& call) {
+  return UnaryCall::Start(*context, &service_.executor(), [this, request, response](UnaryCall& call) {
     RunExamples(service_, kClassifyMethod, call, *request, response, ClassificationFrom);
   });
 }
 
 UnaryCall* PredictionServiceImpl::Regress(::grpc::CallbackServerContext* context, const api::RegressionRequest* request,
                                           api::RegressionResponse* response) {
-  return UnaryCall::Start(*context, service_.executor(), [this, request, response](UnaryCall& call) {
+  return UnaryCall::Start(*context, &service_.executor(), [this, request, response](UnaryCall& call) {
     RunExamples(service_, kRegressMethod, call, *request, response,
                 [](const Signature&, const Tensors& outputs, int64_t examples, api::RegressionResult* result) {
                   return RegressionFrom(outputs, examples, result);
@@ -281,7 +284,7 @@ UnaryCall* PredictionServiceImpl::Regress(::grpc::CallbackServerContext* context
 UnaryCall* PredictionServiceImpl::MultiInference(::grpc::CallbackServerContext* context,
                                                  const api::MultiInferenceRequest* request,
                                                  api::MultiInferenceResponse* response) {
-  return UnaryCall::Start(*context, service_.executor(), [this, request, response](UnaryCall& call) {
+  return UnaryCall::Start(*context, &service_.executor(), [this, request, response](UnaryCall& call) {
     bool has_spec = request->tasks_size() > 0 && request->tasks(0).has_model_spec();
     Result<std::shared_ptr<const Servable>> servable = FindServable(
         service_, has_spec, has_spec ? request->tasks(0).model_spec() : api::ModelSpec::default_instance());

@@ -38,13 +38,15 @@ void UnaryCall::Answer(const Result<void>& result) {
   Finish(result ? ::grpc::Status::OK : ToGrpcStatus(result.error()));
 }
 
-UnaryCall* UnaryCall::Start(::grpc::CallbackServerContext& context, Executor& executor, Work work) {
+UnaryCall* UnaryCall::Start(::grpc::CallbackServerContext& context, Executor* executor, Work work) {
   auto* call = new UnaryCall(context);
   Executor::Work turn = [call, work = std::move(work)]() mutable {
     if (Result<void> wanted = call->request_context().Check(); !wanted) return call->Answer(wanted);
     work(*call);
   };
-  if (!executor.TrySubmit(turn)) {
+  if (executor == nullptr) {
+    turn();
+  } else if (!executor->TrySubmit(turn)) {
     call->Answer(Fail(Error(ErrorKind::kUnavailable, "The server's queue is full. Try again later.")));
   }
   return call;

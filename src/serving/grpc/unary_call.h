@@ -24,9 +24,9 @@ class UnaryCall final : public ::grpc::ServerUnaryReactor {
   void Answer(const Result<void>& result);
 
   using Work = std::move_only_function<void(UnaryCall&)>;
-  // Has `work` done on the executor, unless nobody waits for its answer any more when its turn comes. kUnavailable at
-  // once when the queue is full.
-  static UnaryCall* Start(::grpc::CallbackServerContext& context, Executor& executor, Work work);
+  // Has `work` done on the executor, unless nobody waits for its answer any more when its turn comes; kUnavailable at
+  // once when the queue is full. Without an executor the calling thread does it.
+  static UnaryCall* Start(::grpc::CallbackServerContext& context, Executor* executor, Work work);
 
  private:
   void OnCancel() override { cancelled_->store(true, std::memory_order_relaxed); }

@@ -34,20 +34,27 @@ asio::awaitable<Reply> Await(Function function) {
 
 // The call for a body in one of the forms of /invocations.
 Result<RestCall> MakeCall(const HostedRequest& hosted, HostedTarget target, std::string body, RequestContext context) {
-  RestCall call{.spec = std::move(target.spec), .method = target.method, .body = {}, .decoder = {}, .context = context};
+  RestCall call{.spec = std::move(target.spec),
+                .method = target.method,
+                .body = {},
+                .decoder = {},
+                .context = std::move(context)};
   bool rows = hosted.content != HostedRequest::Content::kJson;
   if ((rows || hosted.reply == HostedRequest::Reply::kNpy) && target.method != RestMethod::kPredict) {
     return Fail(InvalidArgument("text/csv and application/x-npy are for tfs-method=predict"));
   }
   if (hosted.content == HostedRequest::Content::kCsv) {
-    call.decoder = [body = std::move(body), header = hosted.csv_header](const Servable& model) {
-      return DecodeCsv(body, header, model);
+    call.body = std::move(body);
+    call.decoder = [header = hosted.csv_header](const Servable& model, const std::string& csv) {
+      return DecodeCsv(csv, header, model);
     };
   } else if (hosted.content == HostedRequest::Content::kNpy) {
-    call.decoder = [body = std::move(body)](const Servable& model) { return DecodeNpy(body, model); };
+    call.body = std::move(body);
+    call.decoder = [](const Servable& model, const std::string& array) { return DecodeNpy(array, model); };
   } else if (target.method == RestMethod::kPredict) {
-    call.decoder = [body = std::move(body)](const Servable& model) mutable -> Result<DecodedPredict> {
-      TRY(std::string serving, ToServingJson(std::move(body)));
+    call.body = std::move(body);
+    call.decoder = [](const Servable& model, std::string& json) -> Result<DecodedPredict> {
+      TRY(std::string serving, ToServingJson(std::move(json)));
       return ParsePredict(serving, BodyForm::kServing, model.signatures());
     };
   } else {

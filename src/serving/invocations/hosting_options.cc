@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <thread>
 
 #include "base/text.h"
+#include "io/cores.h"
 
 namespace sagebrush::serving {
 namespace {
@@ -85,7 +85,7 @@ Result<void> ReadPorts(const Reader& reader, HostingOptions& options) {
 
 Result<void> ReadBatching(const Reader& reader, HostingOptions& options) {
   TRY(bool enabled, reader.Flag("SAGEMAKER_TFS_ENABLE_BATCHING"));
-  int64_t cores = std::max(1U, std::thread::hardware_concurrency());
+  int64_t cores = io::UsableCores();
   TRY(auto size, reader.Number("SAGEMAKER_TFS_MAX_BATCH_SIZE", 1, 1'000'000));
   TRY(auto timeout, reader.Number("SAGEMAKER_TFS_BATCH_TIMEOUT_MICROS", 0, 3'600'000'000));
   TRY(auto threads, reader.Number("SAGEMAKER_TFS_NUM_BATCH_THREADS", 1, 4096));

@@ -1,8 +1,7 @@
 #include "serving/invocations/hosting_options.h"
+#include "io/cores.h"
 
 #include <gmock/gmock.h>
-
-#include <thread>
 
 namespace sagebrush::serving {
 namespace {
@@ -65,7 +64,7 @@ TEST(HostingOptions, ReadsEveryVariable) {
 }
 
 TEST(HostingOptions, BatchesWithTheContainersParametersWhenAsked) {
-  size_t cores = std::max(1U, std::thread::hardware_concurrency());
+  auto cores = static_cast<size_t>(io::UsableCores());
   HostingOptions options = Read({{"SAGEMAKER_TFS_ENABLE_BATCHING", "true"}});
   ASSERT_TRUE(options.batching);
   EXPECT_EQ(options.batching->max_batch_size, 8U);

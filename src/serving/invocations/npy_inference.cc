@@ -18,7 +18,7 @@ Result<std::string> EncodeOnly(const Tensors& outputs) {
 
 Result<InferenceRequest> Prepare(const Servable& servable, RestCall& call) {
   TRYV(call.context.Check());
-  TRY(DecodedPredict decoded, call.decoder(servable));
+  TRY(DecodedPredict decoded, call.decoder(servable, call.body));
   auto signature = servable.signatures().find(decoded.signature_name);
   if (signature == servable.signatures().end()) {
     return Fail(

@@ -47,6 +47,7 @@ asio::awaitable<RestReply> AwaitRestInference(ModelService& service, RestCall ca
       [&service, strand](auto handler, RestCall started) {
         auto answer = std::make_shared<Answer<decltype(handler)>>(strand, std::move(handler));
         answer->Limit(started.context.deadline);
+        started.context.loop = io::EventLoop::Current();
         RunRestInference(service, std::move(started), [strand, answer](RestReply reply) {
           asio::post(strand, [answer, reply = std::move(reply)]() mutable { answer->Give(std::move(reply)); });
         });

@@ -31,8 +31,8 @@ RestReply ReplyOf(Result<std::string> body) {
 }
 
 Result<Prepared> PreparePredict(RestCall& call, const Servable& servable) {
-  TRY(DecodedPredict decoded,
-      call.decoder ? call.decoder(servable) : ParsePredict(call.body, BodyForm::kServing, servable.signatures()));
+  TRY(DecodedPredict decoded, call.decoder ? call.decoder(servable, call.body)
+                                           : ParsePredict(call.body, BodyForm::kServing, servable.signatures()));
   TRY(auto signature, FindSignature(servable.signatures(), decoded.signature_name));
   Prepared prepared;
   prepared.signature = &signature->second;
@@ -109,20 +109,18 @@ Result<Prepared> PrepareExamples(const RestCall& call, const Servable& servable)
   return prepared;
 }
 
-// On a thread of the executor.
-void Run(ModelService& service, RestCall call, Done done) {
+// On a thread of the executor, or on that of the event loop that the call came in on.
+void Run(std::shared_ptr<const Servable> servable, RestCall call, Done done) {
   if (Result<void> worth = call.context.Check(); !worth) return done(ErrorReply(worth.error()));
-  Result<std::shared_ptr<const Servable>> servable = service.Find(call.spec);
-  if (!servable) return done(ErrorReply(servable.error()));
   Result<Prepared> prepared =
-      call.method == RestMethod::kPredict ? PreparePredict(call, **servable) : PrepareExamples(call, **servable);
+      call.method == RestMethod::kPredict ? PreparePredict(call, *servable) : PrepareExamples(call, *servable);
   if (!prepared) return done(ErrorReply(prepared.error()));
   call.body = {};
   prepared->request.context = std::move(call.context);
-  const Servable& model = **servable;
+  const Servable& model = *servable;
   // The reply holds the servable, and so the signature, until the outputs are printed.
   model.Run(std::move(prepared->request),
-            [servable = *std::move(servable), signature = prepared->signature, encode = std::move(prepared->encode),
+            [servable = std::move(servable), signature = prepared->signature, encode = std::move(prepared->encode),
              done = std::move(done)](Result<Tensors> outputs) mutable {
               if (!outputs) return done(ErrorReply(outputs.error()));
               RestReply reply = ReplyOf(encode(*signature, *outputs));
@@ -136,12 +134,21 @@ void Run(ModelService& service, RestCall call, Done done) {
 RestReply ErrorReply(const Error& error) { return {.status = HttpStatusOf(error), .body = PrintError(error.message)}; }
 
 void RunRestInference(ModelService& service, RestCall call, Done done) {
+  Result<std::shared_ptr<const Servable>> servable = service.Find(call.spec);
+  if (!servable) return done(ErrorReply(servable.error()));
+  if (call.context.loop != nullptr && ComputedByReceiver(**servable, call.body.size())) {
+    return Run(*std::move(servable), std::move(call), std::move(done));
+  }
+  call.context.loop = nullptr;
   struct Pending {
+    std::shared_ptr<const Servable> servable;
     RestCall call;
     Done done;
   };
-  auto pending = std::make_shared<Pending>(std::move(call), std::move(done));
-  Executor::Work work = [&service, pending] { Run(service, std::move(pending->call), std::move(pending->done)); };
+  auto pending = std::make_shared<Pending>(*std::move(servable), std::move(call), std::move(done));
+  Executor::Work work = [pending] {
+    Run(std::move(pending->servable), std::move(pending->call), std::move(pending->done));
+  };
   if (service.executor().TrySubmit(work)) return;
   pending->done(ErrorReply(Error(
       ErrorKind::kUnavailable, "The server is busy: all places for waiting requests are taken. Send it again later.")));

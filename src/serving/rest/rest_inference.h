@@ -22,13 +22,13 @@ struct DecodedPredict {
 };
 
 // A body, once its model is known, as tensors.
-using PredictDecoder = std::move_only_function<Result<DecodedPredict>(const Servable&)>;
+using PredictDecoder = std::move_only_function<Result<DecodedPredict>(const Servable&, std::string& body)>;
 
 struct RestCall {
   ModelSpec spec;
   RestMethod method = RestMethod::kPredict;
   std::string body;        // TensorFlow Serving's JSON for the method
-  PredictDecoder decoder;  // for kPredict, when set: reads a body of another form, which it has captured
+  PredictDecoder decoder;  // for kPredict, when set: reads a body of another form, and may take it
   RequestContext context;
 };
 
@@ -37,8 +37,10 @@ struct RestReply {
   std::string body;  // application/json in TensorFlow Serving's formatting, {"error": …} where status is no 200
 };
 
-// A whole predict, classify or regress call: finds the model, decodes, runs, encodes. Returns at once: all the work is
-// done on the executor, whose thread calls `done` exactly once. A full queue gives 503.
+// A whole predict, classify or regress call: finds the model, decodes, runs, encodes, then calls `done` exactly once.
+// All the work is done on the executor and the call returns at once; a full queue gives 503. Where the context has an
+// event loop, which must be the caller's, a quick request is worked on by that instead, here and now or, batched, a
+// little later.
 void RunRestInference(ModelService& service, RestCall call, std::move_only_function<void(RestReply)> done);
 
 // {"error": "…"} as TensorFlow Serving formats it, with the status of the error.

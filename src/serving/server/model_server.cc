@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "http/server.h"
+#include "io/cores.h"
 #include "io/file.h"
 #include "io/runtime.h"
 #include "serving/backends/automatic/automatic_backend.h"
@@ -30,9 +31,8 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::chrono::seconds kDrain{10};
+constexpr int kControlThreads = 1;  // accepts, signals, timers
 constexpr int kBlockingThreads = 2;
-
-int Cores() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
 
 Result<std::unique_ptr<Backend>> MakeTensorFlow(const ServerOptions& options,
                                                 const Result<std::filesystem::path>& directory) {
@@ -67,8 +67,10 @@ class ModelServer::Impl {
  public:
   explicit Impl(ServerOptions options)
       : options_(std::move(options)),
-        runtime_(options_.io_threads, kBlockingThreads),
-        executor_(options_.compute_threads > 0 ? options_.compute_threads : 2 * Cores(), options_.queue_limit) {}
+        loops_(options_.io_threads > 0 ? options_.io_threads : io::UsableCores()),
+        runtime_(kControlThreads, kBlockingThreads),
+        executor_(options_.compute_threads > 0 ? options_.compute_threads : 2 * io::UsableCores(),
+                  options_.queue_limit) {}
 
   ~Impl() {
     if (!stopped_) {
@@ -156,12 +158,12 @@ class ModelServer::Impl {
                           .multi_model = hosting_.multi_model,
                           .load_timeout = hosting_.wait_time,
                           .body_limit = options_.max_body_bytes,
-                          .concurrent_requests = Cores()};
+                          .concurrent_requests = io::UsableCores()};
     if (rest_server_) api.rest_port = rest_server_->tcp_ports()[0];
     if (grpc_server_) api.grpc_port = static_cast<uint16_t>(grpc_server_->port());
     hosting_api_ = std::make_unique<HostingApi>(runtime_, *manager_, *handlers_, std::move(api));
     hosting_server_ = std::make_unique<http::Server>(
-        runtime_, http::ServerOptions{.tcp = {{options_.bind_address, hosting_.bind_port}}},
+        runtime_, http::ServerOptions{.tcp = {{options_.bind_address, hosting_.bind_port}}, .loops = &loops_},
         [this](http::Request& request) { return hosting_api_->Handle(request); });
     TRYV(hosting_server_->Start());
     ports.push_back(fmt::format("\"hosting\": {}", hosting_server_->tcp_ports()[0]));
@@ -174,7 +176,7 @@ class ModelServer::Impl {
       rest_ = std::make_unique<RestApi>(
           *manager_, RestApiOptions{.timeout = options_.rest_timeout, .body_limit = options_.max_body_bytes});
       rest_server_ = std::make_unique<http::Server>(
-          runtime_, http::ServerOptions{.tcp = {{options_.bind_address, *options_.rest_port}}},
+          runtime_, http::ServerOptions{.tcp = {{options_.bind_address, *options_.rest_port}}, .loops = &loops_},
           [this](http::Request& request) { return Answer(request); });
       TRYV(rest_server_->Start());
       ports.push_back(fmt::format("\"rest\": {}", rest_server_->tcp_ports()[0]));
@@ -240,6 +242,7 @@ class ModelServer::Impl {
   MonitoringConfig monitoring_{.prometheus_enabled = true};
   ServingMetrics metrics_;
   std::unique_ptr<Backend> backend_;
+  io::EventLoops loops_;
   io::Runtime runtime_;
   Executor executor_;
   std::unique_ptr<ModelManager> manager_;

@@ -85,7 +85,8 @@ void AddComputeFlags(CLI::App& app, ServerOptions& options, RawOptions& raw) {
       ->capture_default_str();
   app.add_option("--onednn", options.onednn,
                  "true or false: oneDNN's kernels; default: TensorFlow decides by the processor");
-  app.add_option("--rest_api_num_threads", options.io_threads, "Threads for network I/O")
+  app.add_option("--rest_api_num_threads", options.io_threads,
+                 "Event loops for network I/O, which compute quick requests themselves; 0: one a core")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
   app.add_option("--compute_threads", options.compute_threads, "Threads that decode, compute and encode; 0: two a core")

@@ -38,8 +38,8 @@ struct ServerOptions {
   int intra_op_threads = 1, inter_op_threads = -1;
   std::optional<bool> onednn;  // nullopt: TensorFlow decides by the processor
 
-  int io_threads = 1;
-  int compute_threads = 0;    // decode, compute, encode; 0: two a core
+  int io_threads = 0;         // event loops, which also decode, compute and encode quick requests; 0: one a core
+  int compute_threads = 0;    // decode, compute, encode all others; 0: two a core
   size_t queue_limit = 4096;  // requests that wait for a compute thread; beyond them 503
 
   bool hosting = false;                   // "serve": the contract of a SageMaker inference container

@@ -2,10 +2,10 @@
 
 #include <cstring>
 #include <mutex>
-#include <thread>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "io/cores.h"
 #include "io/file.h"
 #include "serving/backends/openvino/c_api.h"
 #include "serving/signature/wire_format.h"
@@ -200,8 +200,8 @@ class OpenVinoBackend final : public Backend {
       return Fail(OpenVinoError(api_, "OpenVINO cannot read the model"));
     }
     Owned<openvino::ov_model> model(raw, api_.model_free);
-    std::string streams = std::to_string(std::max(1U, std::thread::hardware_concurrency() / threads_per_run_));
-    std::string threads = std::to_string(std::max(1U, std::thread::hardware_concurrency()));
+    std::string streams = std::to_string(std::max(1, io::UsableCores() / static_cast<int>(threads_per_run_)));
+    std::string threads = std::to_string(io::UsableCores());
     openvino::ov_compiled_model* compiled = nullptr;
     if (api_.core_compile_model(core_.get(), raw, "CPU", 6, &compiled, "NUM_STREAMS", streams.c_str(),
                                 "INFERENCE_NUM_THREADS", threads.c_str(), "INFERENCE_PRECISION_HINT", "f32") != 0) {
