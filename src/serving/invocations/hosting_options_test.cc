@@ -1,7 +1,8 @@
 #include "serving/invocations/hosting_options.h"
-#include "io/cores.h"
 
 #include <gmock/gmock.h>
+
+#include "io/cores.h"
 
 namespace sagebrush::serving {
 namespace {
