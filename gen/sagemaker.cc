@@ -598,6 +598,803 @@ constexpr Member kDeleteTagsInputMembers[] = {
 };
 constexpr Shape kDeleteTagsInputShape{.name = "DeleteTagsInput", .kind = Kind::kStructure, .members = kDeleteTagsInputMembers};
 constexpr Shape kDeleteTagsOutputShape{.name = "DeleteTagsOutput", .kind = Kind::kStructure};
+constexpr Shape kModelNameShape{.name = "ModelName", .kind = Kind::kString, .min = 0, .max = 63, .pattern = "[a-zA-Z0-9]([\\-a-zA-Z0-9]*[a-zA-Z0-9])?"};
+constexpr Shape kContainerHostnameShape{.name = "ContainerHostname", .kind = Kind::kString, .min = 0, .max = 63, .pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"};
+constexpr Shape kContainerImageShape{.name = "ContainerImage", .kind = Kind::kString, .min = 0, .max = 255, .pattern = "[\\S]+"};
+constexpr std::string_view kRepositoryAccessModeValues[] = {"Platform", "Vpc"};
+constexpr Shape kRepositoryAccessModeShape{.name = "RepositoryAccessMode", .kind = Kind::kString, .values = kRepositoryAccessModeValues};
+constexpr Shape kRepositoryCredentialsProviderArnShape{.name = "RepositoryCredentialsProviderArn", .kind = Kind::kString, .min = 1, .max = 2048, .pattern = ".*"};
+constexpr Member kRepositoryAuthConfigMembers[] = {
+    wire::DescribeMember<&RepositoryAuthConfig::RepositoryCredentialsProviderArn>("RepositoryCredentialsProviderArn", &kRepositoryCredentialsProviderArnShape, Presence::kRequired),
+};
+constexpr Shape kRepositoryAuthConfigShape{.name = "RepositoryAuthConfig", .kind = Kind::kStructure, .members = kRepositoryAuthConfigMembers};
+constexpr Member kImageConfigMembers[] = {
+    wire::DescribeMember<&ImageConfig::RepositoryAccessMode>("RepositoryAccessMode", &kRepositoryAccessModeShape, Presence::kRequired),
+    wire::DescribeMember<&ImageConfig::RepositoryAuthConfig>("RepositoryAuthConfig", &kRepositoryAuthConfigShape, Presence::kOptional),
+};
+constexpr Shape kImageConfigShape{.name = "ImageConfig", .kind = Kind::kStructure, .members = kImageConfigMembers};
+constexpr std::string_view kContainerModeValues[] = {"SingleModel", "MultiModel"};
+constexpr Shape kContainerModeShape{.name = "ContainerMode", .kind = Kind::kString, .values = kContainerModeValues};
+constexpr Shape kUrlShape{.name = "Url", .kind = Kind::kString, .min = 0, .max = 1024, .pattern = "(https|s3)://([^/]+)/?(.*)"};
+constexpr Shape kS3ModelUriShape{.name = "S3ModelUri", .kind = Kind::kString, .min = 0, .max = 1024, .pattern = "(https|s3)://([^/]+)/?(.*)"};
+constexpr std::string_view kS3ModelDataTypeValues[] = {"S3Prefix", "S3Object"};
+constexpr Shape kS3ModelDataTypeShape{.name = "S3ModelDataType", .kind = Kind::kString, .values = kS3ModelDataTypeValues};
+constexpr std::string_view kModelCompressionTypeValues[] = {"None", "Gzip"};
+constexpr Shape kModelCompressionTypeShape{.name = "ModelCompressionType", .kind = Kind::kString, .values = kModelCompressionTypeValues};
+constexpr Member kInferenceHubAccessConfigMembers[] = {
+    wire::DescribeMember<&InferenceHubAccessConfig::HubContentArn>("HubContentArn", &kHubContentArnShape, Presence::kRequired),
+};
+constexpr Shape kInferenceHubAccessConfigShape{.name = "InferenceHubAccessConfig", .kind = Kind::kStructure, .members = kInferenceHubAccessConfigMembers};
+constexpr Shape kStringShape{.name = "String", .kind = Kind::kString};
+constexpr Member kS3ModelDataSourceMembers[] = {
+    wire::DescribeMember<&S3ModelDataSource::S3Uri>("S3Uri", &kS3ModelUriShape, Presence::kRequired),
+    wire::DescribeMember<&S3ModelDataSource::S3DataType>("S3DataType", &kS3ModelDataTypeShape, Presence::kRequired),
+    wire::DescribeMember<&S3ModelDataSource::CompressionType>("CompressionType", &kModelCompressionTypeShape, Presence::kRequired),
+    wire::DescribeMember<&S3ModelDataSource::ModelAccessConfig>("ModelAccessConfig", &kModelAccessConfigShape, Presence::kOptional),
+    wire::DescribeMember<&S3ModelDataSource::HubAccessConfig>("HubAccessConfig", &kInferenceHubAccessConfigShape, Presence::kOptional),
+    wire::DescribeMember<&S3ModelDataSource::ManifestS3Uri>("ManifestS3Uri", &kS3ModelUriShape, Presence::kOptional),
+    wire::DescribeMember<&S3ModelDataSource::ETag>("ETag", &kStringShape, Presence::kOptional),
+    wire::DescribeMember<&S3ModelDataSource::ManifestEtag>("ManifestEtag", &kStringShape, Presence::kOptional),
+};
+constexpr Shape kS3ModelDataSourceShape{.name = "S3ModelDataSource", .kind = Kind::kStructure, .members = kS3ModelDataSourceMembers};
+constexpr Member kModelDataSourceMembers[] = {
+    wire::DescribeMember<&ModelDataSource::S3DataSource>("S3DataSource", &kS3ModelDataSourceShape, Presence::kOptional),
+};
+constexpr Shape kModelDataSourceShape{.name = "ModelDataSource", .kind = Kind::kStructure, .members = kModelDataSourceMembers};
+constexpr Shape kAdditionalModelChannelNameShape{.name = "AdditionalModelChannelName", .kind = Kind::kString, .min = 1, .max = 64, .pattern = "[A-Za-z0-9\\.\\-_]+"};
+constexpr Member kAdditionalModelDataSourceMembers[] = {
+    wire::DescribeMember<&AdditionalModelDataSource::ChannelName>("ChannelName", &kAdditionalModelChannelNameShape, Presence::kRequired),
+    wire::DescribeMember<&AdditionalModelDataSource::S3DataSource>("S3DataSource", &kS3ModelDataSourceShape, Presence::kRequired),
+};
+constexpr Shape kAdditionalModelDataSourceShape{.name = "AdditionalModelDataSource", .kind = Kind::kStructure, .members = kAdditionalModelDataSourceMembers};
+constexpr Shape kAdditionalModelDataSourcesShape{.name = "AdditionalModelDataSources", .kind = Kind::kList, .min = 0, .max = 5, .element = &kAdditionalModelDataSourceShape, .list = &wire::kListAccess<std::vector<sagemaker::AdditionalModelDataSource>>};
+constexpr Shape kEnvironmentKeyShape{.name = "EnvironmentKey", .kind = Kind::kString, .min = 0, .max = 1024, .pattern = "[a-zA-Z_][a-zA-Z0-9_]*"};
+constexpr Shape kEnvironmentValueShape{.name = "EnvironmentValue", .kind = Kind::kString, .min = 0, .max = 1024, .pattern = "[\\S\\s]*"};
+constexpr Shape kEnvironmentMapShape{.name = "EnvironmentMap", .kind = Kind::kMap, .min = 0, .max = 100, .sensitive = true, .element = &kEnvironmentValueShape, .key = &kEnvironmentKeyShape, .map = &wire::kMapAccess<std::map<std::string, std::string>>};
+constexpr Shape kVersionedArnOrNameShape{.name = "VersionedArnOrName", .kind = Kind::kString, .min = 1, .max = 176, .pattern = "(arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:[a-z\\-]*\\/)?([a-zA-Z0-9]([a-zA-Z0-9-]){0,62})(?<!-)(\\/[0-9]{1,9})?"};
+constexpr Shape kInferenceSpecificationNameShape{.name = "InferenceSpecificationName", .kind = Kind::kString, .min = 1, .max = 63, .pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"};
+constexpr std::string_view kModelCacheSettingValues[] = {"Enabled", "Disabled"};
+constexpr Shape kModelCacheSettingShape{.name = "ModelCacheSetting", .kind = Kind::kString, .values = kModelCacheSettingValues};
+constexpr Member kMultiModelConfigMembers[] = {
+    wire::DescribeMember<&MultiModelConfig::ModelCacheSetting>("ModelCacheSetting", &kModelCacheSettingShape, Presence::kOptional),
+};
+constexpr Shape kMultiModelConfigShape{.name = "MultiModelConfig", .kind = Kind::kStructure, .members = kMultiModelConfigMembers};
+constexpr Shape kMetricsEndpointPathShape{.name = "MetricsEndpointPath", .kind = Kind::kString, .min = 0, .max = 256, .pattern = "/(?!.*\\.\\.)[a-zA-Z0-9/_.\\-]+"};
+constexpr Shape kMetricPublishFrequencyInSecondsShape{.name = "MetricPublishFrequencyInSeconds", .kind = Kind::kInteger};
+constexpr Member kMetricsEndpointMembers[] = {
+    wire::DescribeMember<&MetricsEndpoint::MetricsEndpointPath>("MetricsEndpointPath", &kMetricsEndpointPathShape, Presence::kRequired),
+    wire::DescribeMember<&MetricsEndpoint::MetricPublishFrequencyInSeconds>("MetricPublishFrequencyInSeconds", &kMetricPublishFrequencyInSecondsShape, Presence::kOptional),
+};
+constexpr Shape kMetricsEndpointShape{.name = "MetricsEndpoint", .kind = Kind::kStructure, .members = kMetricsEndpointMembers};
+constexpr Shape kMetricsEndpointListShape{.name = "MetricsEndpointList", .kind = Kind::kList, .min = 0, .max = 1, .element = &kMetricsEndpointShape, .list = &wire::kListAccess<std::vector<sagemaker::MetricsEndpoint>>};
+constexpr Member kContainerMetricsConfigMembers[] = {
+    wire::DescribeMember<&ContainerMetricsConfig::MetricsEndpoints>("MetricsEndpoints", &kMetricsEndpointListShape, Presence::kOptional),
+};
+constexpr Shape kContainerMetricsConfigShape{.name = "ContainerMetricsConfig", .kind = Kind::kStructure, .members = kContainerMetricsConfigMembers};
+constexpr Member kContainerDefinitionMembers[] = {
+    wire::DescribeMember<&ContainerDefinition::ContainerHostname>("ContainerHostname", &kContainerHostnameShape, Presence::kOptional),
+    wire::DescribeMember<&ContainerDefinition::Image>("Image", &kContainerImageShape, Presence::kOptional),
+    wire::DescribeMember<&ContainerDefinition::ImageConfig>("ImageConfig", &kImageConfigShape, Presence::kOptional),
+    wire::DescribeMember<&ContainerDefinition::Mode>("Mode", &kContainerModeShape, Presence::kOptional),
+    wire::DescribeMember<&ContainerDefinition::ModelDataUrl>("ModelDataUrl", &kUrlShape, Presence::kOptional),
+    wire::DescribeMember<&ContainerDefinition::ModelDataSource>("ModelDataSource", &kModelDataSourceShape, Presence::kOptional),
+    wire::DescribeMember<&ContainerDefinition::AdditionalModelDataSources>("AdditionalModelDataSources", &kAdditionalModelDataSourcesShape, Presence::kOptional),
+    wire::DescribeMember<&ContainerDefinition::Environment>("Environment", &kEnvironmentMapShape, Presence::kEmitEmpty),
+    wire::DescribeMember<&ContainerDefinition::ModelPackageName>("ModelPackageName", &kVersionedArnOrNameShape, Presence::kOptional),
+    wire::DescribeMember<&ContainerDefinition::InferenceSpecificationName>("InferenceSpecificationName", &kInferenceSpecificationNameShape, Presence::kOptional),
+    wire::DescribeMember<&ContainerDefinition::MultiModelConfig>("MultiModelConfig", &kMultiModelConfigShape, Presence::kOptional),
+    wire::DescribeMember<&ContainerDefinition::ContainerMetricsConfig>("ContainerMetricsConfig", &kContainerMetricsConfigShape, Presence::kOptional),
+};
+constexpr Shape kContainerDefinitionShape{.name = "ContainerDefinition", .kind = Kind::kStructure, .members = kContainerDefinitionMembers};
+constexpr Shape kContainerDefinitionListShape{.name = "ContainerDefinitionList", .kind = Kind::kList, .min = 0, .max = 15, .element = &kContainerDefinitionShape, .list = &wire::kListAccess<std::vector<sagemaker::ContainerDefinition>>};
+constexpr std::string_view kInferenceExecutionModeValues[] = {"Serial", "Direct"};
+constexpr Shape kInferenceExecutionModeShape{.name = "InferenceExecutionMode", .kind = Kind::kString, .values = kInferenceExecutionModeValues};
+constexpr Member kInferenceExecutionConfigMembers[] = {
+    wire::DescribeMember<&InferenceExecutionConfig::Mode>("Mode", &kInferenceExecutionModeShape, Presence::kRequired),
+};
+constexpr Shape kInferenceExecutionConfigShape{.name = "InferenceExecutionConfig", .kind = Kind::kStructure, .members = kInferenceExecutionConfigMembers};
+constexpr Member kCreateModelInputMembers[] = {
+    wire::DescribeMember<&CreateModelInput::ModelName>("ModelName", &kModelNameShape, Presence::kRequired),
+    wire::DescribeMember<&CreateModelInput::PrimaryContainer>("PrimaryContainer", &kContainerDefinitionShape, Presence::kOptional),
+    wire::DescribeMember<&CreateModelInput::Containers>("Containers", &kContainerDefinitionListShape, Presence::kOptional),
+    wire::DescribeMember<&CreateModelInput::InferenceExecutionConfig>("InferenceExecutionConfig", &kInferenceExecutionConfigShape, Presence::kOptional),
+    wire::DescribeMember<&CreateModelInput::ExecutionRoleArn>("ExecutionRoleArn", &kRoleArnShape, Presence::kOptional),
+    wire::DescribeMember<&CreateModelInput::Tags>("Tags", &kTagListShape, Presence::kOptional),
+    wire::DescribeMember<&CreateModelInput::VpcConfig>("VpcConfig", &kVpcConfigShape, Presence::kOptional),
+    wire::DescribeMember<&CreateModelInput::EnableNetworkIsolation>("EnableNetworkIsolation", &kBooleanShape, Presence::kOptional),
+};
+constexpr Shape kCreateModelInputShape{.name = "CreateModelInput", .kind = Kind::kStructure, .members = kCreateModelInputMembers};
+constexpr Shape kModelArnShape{.name = "ModelArn", .kind = Kind::kString, .min = 20, .max = 2048, .pattern = "arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:model/.*"};
+constexpr Member kCreateModelOutputMembers[] = {
+    wire::DescribeMember<&CreateModelOutput::ModelArn>("ModelArn", &kModelArnShape, Presence::kRequired),
+};
+constexpr Shape kCreateModelOutputShape{.name = "CreateModelOutput", .kind = Kind::kStructure, .members = kCreateModelOutputMembers};
+constexpr Member kDescribeModelInputMembers[] = {
+    wire::DescribeMember<&DescribeModelInput::ModelName>("ModelName", &kModelNameShape, Presence::kRequired),
+};
+constexpr Shape kDescribeModelInputShape{.name = "DescribeModelInput", .kind = Kind::kStructure, .members = kDescribeModelInputMembers};
+constexpr std::string_view kRecommendationStatusValues[] = {"IN_PROGRESS", "COMPLETED", "FAILED", "NOT_APPLICABLE"};
+constexpr Shape kRecommendationStatusShape{.name = "RecommendationStatus", .kind = Kind::kString, .values = kRecommendationStatusValues};
+constexpr std::string_view kProductionVariantInstanceTypeValues[] = {"ml.t2.medium", "ml.t2.large", "ml.t2.xlarge", "ml.t2.2xlarge", "ml.m4.xlarge", "ml.m4.2xlarge", "ml.m4.4xlarge", "ml.m4.10xlarge", "ml.m4.16xlarge", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge", "ml.m5.12xlarge", "ml.m5.24xlarge", "ml.m5d.large", "ml.m5d.xlarge", "ml.m5d.2xlarge", "ml.m5d.4xlarge", "ml.m5d.12xlarge", "ml.m5d.24xlarge", "ml.c4.large", "ml.c4.xlarge", "ml.c4.2xlarge", "ml.c4.4xlarge", "ml.c4.8xlarge", "ml.p2.xlarge", "ml.p2.8xlarge", "ml.p2.16xlarge", "ml.p3.2xlarge", "ml.p3.8xlarge", "ml.p3.16xlarge", "ml.c5.large", "ml.c5.xlarge", "ml.c5.2xlarge", "ml.c5.4xlarge", "ml.c5.9xlarge", "ml.c5.18xlarge", "ml.c5d.large", "ml.c5d.xlarge", "ml.c5d.2xlarge", "ml.c5d.4xlarge", "ml.c5d.9xlarge", "ml.c5d.18xlarge", "ml.g4dn.xlarge", "ml.g4dn.2xlarge", "ml.g4dn.4xlarge", "ml.g4dn.8xlarge", "ml.g4dn.12xlarge", "ml.g4dn.16xlarge", "ml.r5.large", "ml.r5.xlarge", "ml.r5.2xlarge", "ml.r5.4xlarge", "ml.r5.12xlarge", "ml.r5.24xlarge", "ml.r5d.large", "ml.r5d.xlarge", "ml.r5d.2xlarge", "ml.r5d.4xlarge", "ml.r5d.12xlarge", "ml.r5d.24xlarge", "ml.inf1.xlarge", "ml.inf1.2xlarge", "ml.inf1.6xlarge", "ml.inf1.24xlarge", "ml.dl1.24xlarge", "ml.c6i.large", "ml.c6i.xlarge", "ml.c6i.2xlarge", "ml.c6i.4xlarge", "ml.c6i.8xlarge", "ml.c6i.12xlarge", "ml.c6i.16xlarge", "ml.c6i.24xlarge", "ml.c6i.32xlarge", "ml.m6i.large", "ml.m6i.xlarge", "ml.m6i.2xlarge", "ml.m6i.4xlarge", "ml.m6i.8xlarge", "ml.m6i.12xlarge", "ml.m6i.16xlarge", "ml.m6i.24xlarge", "ml.m6i.32xlarge", "ml.r6i.large", "ml.r6i.xlarge", "ml.r6i.2xlarge", "ml.r6i.4xlarge", "ml.r6i.8xlarge", "ml.r6i.12xlarge", "ml.r6i.16xlarge", "ml.r6i.24xlarge", "ml.r6i.32xlarge", "ml.g5.xlarge", "ml.g5.2xlarge", "ml.g5.4xlarge", "ml.g5.8xlarge", "ml.g5.12xlarge", "ml.g5.16xlarge", "ml.g5.24xlarge", "ml.g5.48xlarge", "ml.g6.xlarge", "ml.g6.2xlarge", "ml.g6.4xlarge", "ml.g6.8xlarge", "ml.g6.12xlarge", "ml.g6.16xlarge", "ml.g6.24xlarge", "ml.g6.48xlarge", "ml.r8g.medium", "ml.r8g.large", "ml.r8g.xlarge", "ml.r8g.2xlarge", "ml.r8g.4xlarge", "ml.r8g.8xlarge", "ml.r8g.12xlarge", "ml.r8g.16xlarge", "ml.r8g.24xlarge", "ml.r8g.48xlarge", "ml.g6e.xlarge", "ml.g6e.2xlarge", "ml.g6e.4xlarge", "ml.g6e.8xlarge", "ml.g6e.12xlarge", "ml.g6e.16xlarge", "ml.g6e.24xlarge", "ml.g6e.48xlarge", "ml.g7e.2xlarge", "ml.g7e.4xlarge", "ml.g7e.8xlarge", "ml.g7e.12xlarge", "ml.g7e.24xlarge", "ml.g7e.48xlarge", "ml.g7.2xlarge", "ml.g7.4xlarge", "ml.g7.8xlarge", "ml.g7.12xlarge", "ml.g7.24xlarge", "ml.g7.48xlarge", "ml.p4d.24xlarge", "ml.c7g.large", "ml.c7g.xlarge", "ml.c7g.2xlarge", "ml.c7g.4xlarge", "ml.c7g.8xlarge", "ml.c7g.12xlarge", "ml.c7g.16xlarge", "ml.m6g.large", "ml.m6g.xlarge", "ml.m6g.2xlarge", "ml.m6g.4xlarge", "ml.m6g.8xlarge", "ml.m6g.12xlarge", "ml.m6g.16xlarge", "ml.m6gd.large", "ml.m6gd.xlarge", "ml.m6gd.2xlarge", "ml.m6gd.4xlarge", "ml.m6gd.8xlarge", "ml.m6gd.12xlarge", "ml.m6gd.16xlarge", "ml.c6g.large", "ml.c6g.xlarge", "ml.c6g.2xlarge", "ml.c6g.4xlarge", "ml.c6g.8xlarge", "ml.c6g.12xlarge", "ml.c6g.16xlarge", "ml.c6gd.large", "ml.c6gd.xlarge", "ml.c6gd.2xlarge", "ml.c6gd.4xlarge", "ml.c6gd.8xlarge", "ml.c6gd.12xlarge", "ml.c6gd.16xlarge", "ml.c6gn.large", "ml.c6gn.xlarge", "ml.c6gn.2xlarge", "ml.c6gn.4xlarge", "ml.c6gn.8xlarge", "ml.c6gn.12xlarge", "ml.c6gn.16xlarge", "ml.r6g.large", "ml.r6g.xlarge", "ml.r6g.2xlarge", "ml.r6g.4xlarge", "ml.r6g.8xlarge", "ml.r6g.12xlarge", "ml.r6g.16xlarge", "ml.r6gd.large", "ml.r6gd.xlarge", "ml.r6gd.2xlarge", "ml.r6gd.4xlarge", "ml.r6gd.8xlarge", "ml.r6gd.12xlarge", "ml.r6gd.16xlarge", "ml.p4de.24xlarge", "ml.trn1.2xlarge", "ml.trn1.32xlarge", "ml.trn1n.32xlarge", "ml.trn2.48xlarge", "ml.inf2.xlarge", "ml.inf2.8xlarge", "ml.inf2.24xlarge", "ml.inf2.48xlarge", "ml.p5.48xlarge", "ml.p5e.48xlarge", "ml.p5en.48xlarge", "ml.m7i.large", "ml.m7i.xlarge", "ml.m7i.2xlarge", "ml.m7i.4xlarge", "ml.m7i.8xlarge", "ml.m7i.12xlarge", "ml.m7i.16xlarge", "ml.m7i.24xlarge", "ml.m7i.48xlarge", "ml.c7i.large", "ml.c7i.xlarge", "ml.c7i.2xlarge", "ml.c7i.4xlarge", "ml.c7i.8xlarge", "ml.c7i.12xlarge", "ml.c7i.16xlarge", "ml.c7i.24xlarge", "ml.c7i.48xlarge", "ml.r7i.large", "ml.r7i.xlarge", "ml.r7i.2xlarge", "ml.r7i.4xlarge", "ml.r7i.8xlarge", "ml.r7i.12xlarge", "ml.r7i.16xlarge", "ml.r7i.24xlarge", "ml.r7i.48xlarge", "ml.c8g.medium", "ml.c8g.large", "ml.c8g.xlarge", "ml.c8g.2xlarge", "ml.c8g.4xlarge", "ml.c8g.8xlarge", "ml.c8g.12xlarge", "ml.c8g.16xlarge", "ml.c8g.24xlarge", "ml.c8g.48xlarge", "ml.r7gd.medium", "ml.r7gd.large", "ml.r7gd.xlarge", "ml.r7gd.2xlarge", "ml.r7gd.4xlarge", "ml.r7gd.8xlarge", "ml.r7gd.12xlarge", "ml.r7gd.16xlarge", "ml.m8g.medium", "ml.m8g.large", "ml.m8g.xlarge", "ml.m8g.2xlarge", "ml.m8g.4xlarge", "ml.m8g.8xlarge", "ml.m8g.12xlarge", "ml.m8g.16xlarge", "ml.m8g.24xlarge", "ml.m8g.48xlarge", "ml.c6in.large", "ml.c6in.xlarge", "ml.c6in.2xlarge", "ml.c6in.4xlarge", "ml.c6in.8xlarge", "ml.c6in.12xlarge", "ml.c6in.16xlarge", "ml.c6in.24xlarge", "ml.c6in.32xlarge", "ml.p6-b200.48xlarge", "ml.p6-b300.48xlarge", "ml.p6e-gb200.36xlarge", "ml.p5.4xlarge"};
+constexpr Shape kProductionVariantInstanceTypeShape{.name = "ProductionVariantInstanceType", .kind = Kind::kString, .values = kProductionVariantInstanceTypeValues};
+constexpr Member kRealTimeInferenceRecommendationMembers[] = {
+    wire::DescribeMember<&RealTimeInferenceRecommendation::RecommendationId>("RecommendationId", &kStringShape, Presence::kRequired),
+    wire::DescribeMember<&RealTimeInferenceRecommendation::InstanceType>("InstanceType", &kProductionVariantInstanceTypeShape, Presence::kRequired),
+    wire::DescribeMember<&RealTimeInferenceRecommendation::Environment>("Environment", &kEnvironmentMapShape, Presence::kOptional),
+};
+constexpr Shape kRealTimeInferenceRecommendationShape{.name = "RealTimeInferenceRecommendation", .kind = Kind::kStructure, .members = kRealTimeInferenceRecommendationMembers};
+constexpr Shape kRealTimeInferenceRecommendationsShape{.name = "RealTimeInferenceRecommendations", .kind = Kind::kList, .min = 0, .max = 3, .element = &kRealTimeInferenceRecommendationShape, .list = &wire::kListAccess<std::vector<sagemaker::RealTimeInferenceRecommendation>>};
+constexpr Member kDeploymentRecommendationMembers[] = {
+    wire::DescribeMember<&DeploymentRecommendation::RecommendationStatus>("RecommendationStatus", &kRecommendationStatusShape, Presence::kRequired),
+    wire::DescribeMember<&DeploymentRecommendation::RealTimeInferenceRecommendations>("RealTimeInferenceRecommendations", &kRealTimeInferenceRecommendationsShape, Presence::kOptional),
+};
+constexpr Shape kDeploymentRecommendationShape{.name = "DeploymentRecommendation", .kind = Kind::kStructure, .members = kDeploymentRecommendationMembers};
+constexpr Member kDescribeModelOutputMembers[] = {
+    wire::DescribeMember<&DescribeModelOutput::ModelName>("ModelName", &kModelNameShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeModelOutput::PrimaryContainer>("PrimaryContainer", &kContainerDefinitionShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeModelOutput::Containers>("Containers", &kContainerDefinitionListShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeModelOutput::InferenceExecutionConfig>("InferenceExecutionConfig", &kInferenceExecutionConfigShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeModelOutput::ExecutionRoleArn>("ExecutionRoleArn", &kRoleArnShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeModelOutput::VpcConfig>("VpcConfig", &kVpcConfigShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeModelOutput::CreationTime>("CreationTime", &kTimestampShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeModelOutput::ModelArn>("ModelArn", &kModelArnShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeModelOutput::EnableNetworkIsolation>("EnableNetworkIsolation", &kBooleanShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeModelOutput::DeploymentRecommendation>("DeploymentRecommendation", &kDeploymentRecommendationShape, Presence::kOptional),
+};
+constexpr Shape kDescribeModelOutputShape{.name = "DescribeModelOutput", .kind = Kind::kStructure, .members = kDescribeModelOutputMembers};
+constexpr std::string_view kModelSortKeyValues[] = {"Name", "CreationTime"};
+constexpr Shape kModelSortKeyShape{.name = "ModelSortKey", .kind = Kind::kString, .values = kModelSortKeyValues};
+constexpr std::string_view kOrderKeyValues[] = {"Ascending", "Descending"};
+constexpr Shape kOrderKeyShape{.name = "OrderKey", .kind = Kind::kString, .values = kOrderKeyValues};
+constexpr Shape kPaginationTokenShape{.name = "PaginationToken", .kind = Kind::kString, .min = 0, .max = 8192, .pattern = ".*"};
+constexpr Shape kModelNameContainsShape{.name = "ModelNameContains", .kind = Kind::kString, .min = 0, .max = 63, .pattern = "[a-zA-Z0-9-]+"};
+constexpr Member kListModelsInputMembers[] = {
+    wire::DescribeMember<&ListModelsInput::SortBy>("SortBy", &kModelSortKeyShape, Presence::kOptional),
+    wire::DescribeMember<&ListModelsInput::SortOrder>("SortOrder", &kOrderKeyShape, Presence::kOptional),
+    wire::DescribeMember<&ListModelsInput::NextToken>("NextToken", &kPaginationTokenShape, Presence::kOptional),
+    wire::DescribeMember<&ListModelsInput::MaxResults>("MaxResults", &kMaxResultsShape, Presence::kOptional),
+    wire::DescribeMember<&ListModelsInput::NameContains>("NameContains", &kModelNameContainsShape, Presence::kOptional),
+    wire::DescribeMember<&ListModelsInput::CreationTimeBefore>("CreationTimeBefore", &kTimestampShape, Presence::kOptional),
+    wire::DescribeMember<&ListModelsInput::CreationTimeAfter>("CreationTimeAfter", &kTimestampShape, Presence::kOptional),
+};
+constexpr Shape kListModelsInputShape{.name = "ListModelsInput", .kind = Kind::kStructure, .members = kListModelsInputMembers};
+constexpr Member kModelSummaryMembers[] = {
+    wire::DescribeMember<&ModelSummary::ModelName>("ModelName", &kModelNameShape, Presence::kRequired),
+    wire::DescribeMember<&ModelSummary::ModelArn>("ModelArn", &kModelArnShape, Presence::kRequired),
+    wire::DescribeMember<&ModelSummary::CreationTime>("CreationTime", &kTimestampShape, Presence::kRequired),
+};
+constexpr Shape kModelSummaryShape{.name = "ModelSummary", .kind = Kind::kStructure, .members = kModelSummaryMembers};
+constexpr Shape kModelSummaryListShape{.name = "ModelSummaryList", .kind = Kind::kList, .element = &kModelSummaryShape, .list = &wire::kListAccess<std::vector<sagemaker::ModelSummary>>};
+constexpr Member kListModelsOutputMembers[] = {
+    wire::DescribeMember<&ListModelsOutput::Models>("Models", &kModelSummaryListShape, Presence::kRequired),
+    wire::DescribeMember<&ListModelsOutput::NextToken>("NextToken", &kPaginationTokenShape, Presence::kOptional),
+};
+constexpr Shape kListModelsOutputShape{.name = "ListModelsOutput", .kind = Kind::kStructure, .members = kListModelsOutputMembers};
+constexpr Member kDeleteModelInputMembers[] = {
+    wire::DescribeMember<&DeleteModelInput::ModelName>("ModelName", &kModelNameShape, Presence::kRequired),
+};
+constexpr Shape kDeleteModelInputShape{.name = "DeleteModelInput", .kind = Kind::kStructure, .members = kDeleteModelInputMembers};
+constexpr Shape kDeleteModelResponseShape{.name = "DeleteModelResponse", .kind = Kind::kStructure};
+constexpr Shape kEndpointConfigNameShape{.name = "EndpointConfigName", .kind = Kind::kString, .min = 0, .max = 63, .pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"};
+constexpr Shape kVariantNameShape{.name = "VariantName", .kind = Kind::kString, .min = 0, .max = 63, .pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"};
+constexpr Shape kInitialTaskCountShape{.name = "InitialTaskCount", .kind = Kind::kInteger, .min = 1};
+constexpr Shape kInstancePoolPriorityShape{.name = "InstancePoolPriority", .kind = Kind::kInteger, .min = 1, .max = 5};
+constexpr Member kInstancePoolMembers[] = {
+    wire::DescribeMember<&InstancePool::InstanceType>("InstanceType", &kProductionVariantInstanceTypeShape, Presence::kRequired),
+    wire::DescribeMember<&InstancePool::ModelNameOverride>("ModelNameOverride", &kModelNameShape, Presence::kOptional),
+    wire::DescribeMember<&InstancePool::Priority>("Priority", &kInstancePoolPriorityShape, Presence::kRequired),
+};
+constexpr Shape kInstancePoolShape{.name = "InstancePool", .kind = Kind::kStructure, .members = kInstancePoolMembers};
+constexpr Shape kInstancePoolListShape{.name = "InstancePoolList", .kind = Kind::kList, .min = 1, .max = 5, .element = &kInstancePoolShape, .list = &wire::kListAccess<std::vector<sagemaker::InstancePool>>};
+constexpr Shape kVariantInstanceProvisionTimeoutInSecondsShape{.name = "VariantInstanceProvisionTimeoutInSeconds", .kind = Kind::kInteger, .min = 300, .max = 3600};
+constexpr Shape kVariantWeightShape{.name = "VariantWeight", .kind = Kind::kFloat, .min = 0};
+constexpr std::string_view kProductionVariantAcceleratorTypeValues[] = {"ml.eia1.medium", "ml.eia1.large", "ml.eia1.xlarge", "ml.eia2.medium", "ml.eia2.large", "ml.eia2.xlarge"};
+constexpr Shape kProductionVariantAcceleratorTypeShape{.name = "ProductionVariantAcceleratorType", .kind = Kind::kString, .values = kProductionVariantAcceleratorTypeValues};
+constexpr Shape kDestinationS3UriShape{.name = "DestinationS3Uri", .kind = Kind::kString, .min = 0, .max = 512, .pattern = "(https|s3)://([^/])/?(.*)"};
+constexpr Member kProductionVariantCoreDumpConfigMembers[] = {
+    wire::DescribeMember<&ProductionVariantCoreDumpConfig::DestinationS3Uri>("DestinationS3Uri", &kDestinationS3UriShape, Presence::kRequired),
+    wire::DescribeMember<&ProductionVariantCoreDumpConfig::KmsKeyId>("KmsKeyId", &kKmsKeyIdShape, Presence::kOptional),
+};
+constexpr Shape kProductionVariantCoreDumpConfigShape{.name = "ProductionVariantCoreDumpConfig", .kind = Kind::kStructure, .members = kProductionVariantCoreDumpConfigMembers};
+constexpr Shape kServerlessMemorySizeInMBShape{.name = "ServerlessMemorySizeInMB", .kind = Kind::kInteger, .min = 1024, .max = 6144};
+constexpr Shape kServerlessMaxConcurrencyShape{.name = "ServerlessMaxConcurrency", .kind = Kind::kInteger, .min = 1, .max = 200};
+constexpr Shape kServerlessProvisionedConcurrencyShape{.name = "ServerlessProvisionedConcurrency", .kind = Kind::kInteger, .min = 1, .max = 200};
+constexpr Member kProductionVariantServerlessConfigMembers[] = {
+    wire::DescribeMember<&ProductionVariantServerlessConfig::MemorySizeInMB>("MemorySizeInMB", &kServerlessMemorySizeInMBShape, Presence::kRequired),
+    wire::DescribeMember<&ProductionVariantServerlessConfig::MaxConcurrency>("MaxConcurrency", &kServerlessMaxConcurrencyShape, Presence::kRequired),
+    wire::DescribeMember<&ProductionVariantServerlessConfig::ProvisionedConcurrency>("ProvisionedConcurrency", &kServerlessProvisionedConcurrencyShape, Presence::kOptional),
+};
+constexpr Shape kProductionVariantServerlessConfigShape{.name = "ProductionVariantServerlessConfig", .kind = Kind::kStructure, .members = kProductionVariantServerlessConfigMembers};
+constexpr Shape kProductionVariantVolumeSizeInGBShape{.name = "ProductionVariantVolumeSizeInGB", .kind = Kind::kInteger, .min = 1, .max = 512};
+constexpr Shape kProductionVariantModelDataDownloadTimeoutInSecondsShape{.name = "ProductionVariantModelDataDownloadTimeoutInSeconds", .kind = Kind::kInteger, .min = 60, .max = 3600};
+constexpr Shape kProductionVariantContainerStartupHealthCheckTimeoutInSecondsShape{.name = "ProductionVariantContainerStartupHealthCheckTimeoutInSeconds", .kind = Kind::kInteger, .min = 60, .max = 3600};
+constexpr Shape kProductionVariantSSMAccessShape{.name = "ProductionVariantSSMAccess", .kind = Kind::kBoolean};
+constexpr std::string_view kManagedInstanceScalingStatusValues[] = {"ENABLED", "DISABLED"};
+constexpr Shape kManagedInstanceScalingStatusShape{.name = "ManagedInstanceScalingStatus", .kind = Kind::kString, .values = kManagedInstanceScalingStatusValues};
+constexpr Shape kManagedInstanceScalingMinInstanceCountShape{.name = "ManagedInstanceScalingMinInstanceCount", .kind = Kind::kInteger, .min = 0};
+constexpr Shape kManagedInstanceScalingMaxInstanceCountShape{.name = "ManagedInstanceScalingMaxInstanceCount", .kind = Kind::kInteger, .min = 1};
+constexpr std::string_view kManagedInstanceScalingScaleInStrategyValues[] = {"IDLE_RELEASE", "CONSOLIDATION"};
+constexpr Shape kManagedInstanceScalingScaleInStrategyShape{.name = "ManagedInstanceScalingScaleInStrategy", .kind = Kind::kString, .values = kManagedInstanceScalingScaleInStrategyValues};
+constexpr Shape kManagedInstanceScalingMaximumStepSizeShape{.name = "ManagedInstanceScalingMaximumStepSize", .kind = Kind::kInteger, .min = 1, .max = 100};
+constexpr Shape kManagedInstanceScalingCooldownInMinutesShape{.name = "ManagedInstanceScalingCooldownInMinutes", .kind = Kind::kInteger, .min = 5, .max = 1440};
+constexpr Member kProductionVariantManagedInstanceScalingScaleInPolicyMembers[] = {
+    wire::DescribeMember<&ProductionVariantManagedInstanceScalingScaleInPolicy::Strategy>("Strategy", &kManagedInstanceScalingScaleInStrategyShape, Presence::kRequired),
+    wire::DescribeMember<&ProductionVariantManagedInstanceScalingScaleInPolicy::MaximumStepSize>("MaximumStepSize", &kManagedInstanceScalingMaximumStepSizeShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantManagedInstanceScalingScaleInPolicy::CooldownInMinutes>("CooldownInMinutes", &kManagedInstanceScalingCooldownInMinutesShape, Presence::kOptional),
+};
+constexpr Shape kProductionVariantManagedInstanceScalingScaleInPolicyShape{.name = "ProductionVariantManagedInstanceScalingScaleInPolicy", .kind = Kind::kStructure, .members = kProductionVariantManagedInstanceScalingScaleInPolicyMembers};
+constexpr Member kProductionVariantManagedInstanceScalingMembers[] = {
+    wire::DescribeMember<&ProductionVariantManagedInstanceScaling::Status>("Status", &kManagedInstanceScalingStatusShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantManagedInstanceScaling::MinInstanceCount>("MinInstanceCount", &kManagedInstanceScalingMinInstanceCountShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantManagedInstanceScaling::MaxInstanceCount>("MaxInstanceCount", &kManagedInstanceScalingMaxInstanceCountShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantManagedInstanceScaling::ScaleInPolicy>("ScaleInPolicy", &kProductionVariantManagedInstanceScalingScaleInPolicyShape, Presence::kOptional),
+};
+constexpr Shape kProductionVariantManagedInstanceScalingShape{.name = "ProductionVariantManagedInstanceScaling", .kind = Kind::kStructure, .members = kProductionVariantManagedInstanceScalingMembers};
+constexpr std::string_view kRoutingStrategyValues[] = {"LEAST_OUTSTANDING_REQUESTS", "RANDOM", "PREFIX_AWARE", "KV_AWARE"};
+constexpr Shape kRoutingStrategyShape{.name = "RoutingStrategy", .kind = Kind::kString, .values = kRoutingStrategyValues};
+constexpr Shape kPrefixAwareRoutingPrefixLengthShape{.name = "PrefixAwareRoutingPrefixLength", .kind = Kind::kInteger, .min = 1024, .max = 65536};
+constexpr Shape kPrefixAwareRoutingConcurrencyThresholdShape{.name = "PrefixAwareRoutingConcurrencyThreshold", .kind = Kind::kInteger, .min = 1, .max = 1024};
+constexpr Member kPrefixAwareRoutingConfigMembers[] = {
+    wire::DescribeMember<&PrefixAwareRoutingConfig::PrefixLength>("PrefixLength", &kPrefixAwareRoutingPrefixLengthShape, Presence::kOptional),
+    wire::DescribeMember<&PrefixAwareRoutingConfig::ConcurrencyThreshold>("ConcurrencyThreshold", &kPrefixAwareRoutingConcurrencyThresholdShape, Presence::kOptional),
+};
+constexpr Shape kPrefixAwareRoutingConfigShape{.name = "PrefixAwareRoutingConfig", .kind = Kind::kStructure, .members = kPrefixAwareRoutingConfigMembers};
+constexpr Member kProductionVariantRoutingConfigMembers[] = {
+    wire::DescribeMember<&ProductionVariantRoutingConfig::RoutingStrategy>("RoutingStrategy", &kRoutingStrategyShape, Presence::kRequired),
+    wire::DescribeMember<&ProductionVariantRoutingConfig::PrefixAwareRoutingConfig>("PrefixAwareRoutingConfig", &kPrefixAwareRoutingConfigShape, Presence::kOptional),
+};
+constexpr Shape kProductionVariantRoutingConfigShape{.name = "ProductionVariantRoutingConfig", .kind = Kind::kStructure, .members = kProductionVariantRoutingConfigMembers};
+constexpr std::string_view kProductionVariantInferenceAmiVersionValues[] = {"al2-ami-sagemaker-inference-gpu-2", "al2-ami-sagemaker-inference-gpu-2-1", "al2-ami-sagemaker-inference-gpu-3-1", "al2-ami-sagemaker-inference-neuron-2", "al2023-ami-sagemaker-inference-gpu-4-1"};
+constexpr Shape kProductionVariantInferenceAmiVersionShape{.name = "ProductionVariantInferenceAmiVersion", .kind = Kind::kString, .values = kProductionVariantInferenceAmiVersionValues};
+constexpr std::string_view kCapacityReservationPreferenceValues[] = {"capacity-reservations-only"};
+constexpr Shape kCapacityReservationPreferenceShape{.name = "CapacityReservationPreference", .kind = Kind::kString, .values = kCapacityReservationPreferenceValues};
+constexpr Shape kMlReservationArnShape{.name = "MlReservationArn", .kind = Kind::kString, .min = 20, .max = 258, .pattern = "arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:[a-z0-9\\-]{1,14}/.*"};
+constexpr Member kProductionVariantCapacityReservationConfigMembers[] = {
+    wire::DescribeMember<&ProductionVariantCapacityReservationConfig::CapacityReservationPreference>("CapacityReservationPreference", &kCapacityReservationPreferenceShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantCapacityReservationConfig::MlReservationArn>("MlReservationArn", &kMlReservationArnShape, Presence::kOptional),
+};
+constexpr Shape kProductionVariantCapacityReservationConfigShape{.name = "ProductionVariantCapacityReservationConfig", .kind = Kind::kStructure, .members = kProductionVariantCapacityReservationConfigMembers};
+constexpr Shape kAcceleratorPartitionTypeShape{.name = "AcceleratorPartitionType", .kind = Kind::kString, .min = 0, .max = 32, .pattern = "mig-[0-9]+g\\.[0-9]+gb([+-][a-z0-9.]+)*"};
+constexpr Shape kAcceleratorPartitionTypeListShape{.name = "AcceleratorPartitionTypeList", .kind = Kind::kList, .min = 0, .max = 32, .element = &kAcceleratorPartitionTypeShape, .list = &wire::kListAccess<std::vector<std::string>>};
+constexpr Member kAcceleratorPartitionLayoutMembers[] = {
+    wire::DescribeMember<&AcceleratorPartitionLayout::AcceleratorPartitionTypes>("AcceleratorPartitionTypes", &kAcceleratorPartitionTypeListShape, Presence::kOptional),
+};
+constexpr Shape kAcceleratorPartitionLayoutShape{.name = "AcceleratorPartitionLayout", .kind = Kind::kStructure, .members = kAcceleratorPartitionLayoutMembers};
+constexpr Shape kProductionVariantAcceleratorPartitionLayoutsListShape{.name = "ProductionVariantAcceleratorPartitionLayoutsList", .kind = Kind::kList, .min = 1, .max = 32, .element = &kAcceleratorPartitionLayoutShape, .list = &wire::kListAccess<std::vector<sagemaker::AcceleratorPartitionLayout>>};
+constexpr Member kProductionVariantMembers[] = {
+    wire::DescribeMember<&ProductionVariant::VariantName>("VariantName", &kVariantNameShape, Presence::kRequired),
+    wire::DescribeMember<&ProductionVariant::ModelName>("ModelName", &kModelNameShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::InitialInstanceCount>("InitialInstanceCount", &kInitialTaskCountShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::InstanceType>("InstanceType", &kProductionVariantInstanceTypeShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::InstancePools>("InstancePools", &kInstancePoolListShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::VariantInstanceProvisionTimeoutInSeconds>("VariantInstanceProvisionTimeoutInSeconds", &kVariantInstanceProvisionTimeoutInSecondsShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::InitialVariantWeight>("InitialVariantWeight", &kVariantWeightShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::AcceleratorType>("AcceleratorType", &kProductionVariantAcceleratorTypeShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::CoreDumpConfig>("CoreDumpConfig", &kProductionVariantCoreDumpConfigShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::ServerlessConfig>("ServerlessConfig", &kProductionVariantServerlessConfigShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::VolumeSizeInGB>("VolumeSizeInGB", &kProductionVariantVolumeSizeInGBShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::ModelDataDownloadTimeoutInSeconds>("ModelDataDownloadTimeoutInSeconds", &kProductionVariantModelDataDownloadTimeoutInSecondsShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::ContainerStartupHealthCheckTimeoutInSeconds>("ContainerStartupHealthCheckTimeoutInSeconds", &kProductionVariantContainerStartupHealthCheckTimeoutInSecondsShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::EnableSSMAccess>("EnableSSMAccess", &kProductionVariantSSMAccessShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::ManagedInstanceScaling>("ManagedInstanceScaling", &kProductionVariantManagedInstanceScalingShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::RoutingConfig>("RoutingConfig", &kProductionVariantRoutingConfigShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::InferenceAmiVersion>("InferenceAmiVersion", &kProductionVariantInferenceAmiVersionShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::CapacityReservationConfig>("CapacityReservationConfig", &kProductionVariantCapacityReservationConfigShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariant::AcceleratorPartitionLayouts>("AcceleratorPartitionLayouts", &kProductionVariantAcceleratorPartitionLayoutsListShape, Presence::kOptional),
+};
+constexpr Shape kProductionVariantShape{.name = "ProductionVariant", .kind = Kind::kStructure, .members = kProductionVariantMembers};
+constexpr Shape kProductionVariantListShape{.name = "ProductionVariantList", .kind = Kind::kList, .min = 1, .max = 10, .element = &kProductionVariantShape, .list = &wire::kListAccess<std::vector<sagemaker::ProductionVariant>>};
+constexpr Shape kEnableCaptureShape{.name = "EnableCapture", .kind = Kind::kBoolean};
+constexpr Shape kSamplingPercentageShape{.name = "SamplingPercentage", .kind = Kind::kInteger, .min = 0, .max = 100};
+constexpr std::string_view kCaptureModeValues[] = {"Input", "Output", "InputAndOutput"};
+constexpr Shape kCaptureModeShape{.name = "CaptureMode", .kind = Kind::kString, .values = kCaptureModeValues};
+constexpr Member kCaptureOptionMembers[] = {
+    wire::DescribeMember<&CaptureOption::CaptureMode>("CaptureMode", &kCaptureModeShape, Presence::kRequired),
+};
+constexpr Shape kCaptureOptionShape{.name = "CaptureOption", .kind = Kind::kStructure, .members = kCaptureOptionMembers};
+constexpr Shape kCaptureOptionListShape{.name = "CaptureOptionList", .kind = Kind::kList, .min = 1, .max = 32, .element = &kCaptureOptionShape, .list = &wire::kListAccess<std::vector<sagemaker::CaptureOption>>};
+constexpr Shape kCsvContentTypeShape{.name = "CsvContentType", .kind = Kind::kString, .min = 1, .max = 256, .pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9])*\\/[a-zA-Z0-9](-*[a-zA-Z0-9.])*"};
+constexpr Shape kCsvContentTypesShape{.name = "CsvContentTypes", .kind = Kind::kList, .min = 1, .max = 10, .element = &kCsvContentTypeShape, .list = &wire::kListAccess<std::vector<std::string>>};
+constexpr Shape kJsonContentTypeShape{.name = "JsonContentType", .kind = Kind::kString, .min = 1, .max = 256, .pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9])*\\/[a-zA-Z0-9](-*[a-zA-Z0-9.])*"};
+constexpr Shape kJsonContentTypesShape{.name = "JsonContentTypes", .kind = Kind::kList, .min = 1, .max = 10, .element = &kJsonContentTypeShape, .list = &wire::kListAccess<std::vector<std::string>>};
+constexpr Member kCaptureContentTypeHeaderMembers[] = {
+    wire::DescribeMember<&CaptureContentTypeHeader::CsvContentTypes>("CsvContentTypes", &kCsvContentTypesShape, Presence::kOptional),
+    wire::DescribeMember<&CaptureContentTypeHeader::JsonContentTypes>("JsonContentTypes", &kJsonContentTypesShape, Presence::kOptional),
+};
+constexpr Shape kCaptureContentTypeHeaderShape{.name = "CaptureContentTypeHeader", .kind = Kind::kStructure, .members = kCaptureContentTypeHeaderMembers};
+constexpr Member kDataCaptureConfigMembers[] = {
+    wire::DescribeMember<&DataCaptureConfig::EnableCapture>("EnableCapture", &kEnableCaptureShape, Presence::kOptional),
+    wire::DescribeMember<&DataCaptureConfig::InitialSamplingPercentage>("InitialSamplingPercentage", &kSamplingPercentageShape, Presence::kRequired),
+    wire::DescribeMember<&DataCaptureConfig::DestinationS3Uri>("DestinationS3Uri", &kDestinationS3UriShape, Presence::kRequired),
+    wire::DescribeMember<&DataCaptureConfig::KmsKeyId>("KmsKeyId", &kKmsKeyIdShape, Presence::kOptional),
+    wire::DescribeMember<&DataCaptureConfig::CaptureOptions>("CaptureOptions", &kCaptureOptionListShape, Presence::kRequired),
+    wire::DescribeMember<&DataCaptureConfig::CaptureContentTypeHeader>("CaptureContentTypeHeader", &kCaptureContentTypeHeaderShape, Presence::kOptional),
+};
+constexpr Shape kDataCaptureConfigShape{.name = "DataCaptureConfig", .kind = Kind::kStructure, .members = kDataCaptureConfigMembers};
+constexpr Shape kMaxConcurrentInvocationsPerInstanceShape{.name = "MaxConcurrentInvocationsPerInstance", .kind = Kind::kInteger, .min = 1, .max = 1000};
+constexpr Member kAsyncInferenceClientConfigMembers[] = {
+    wire::DescribeMember<&AsyncInferenceClientConfig::MaxConcurrentInvocationsPerInstance>("MaxConcurrentInvocationsPerInstance", &kMaxConcurrentInvocationsPerInstanceShape, Presence::kOptional),
+};
+constexpr Shape kAsyncInferenceClientConfigShape{.name = "AsyncInferenceClientConfig", .kind = Kind::kStructure, .members = kAsyncInferenceClientConfigMembers};
+constexpr Shape kSnsTopicArnShape{.name = "SnsTopicArn", .kind = Kind::kString, .min = 0, .max = 2048, .pattern = "arn:aws[a-z\\-]*:sns:[a-z0-9\\-]*:[0-9]{12}:[a-zA-Z0-9_.-]+"};
+constexpr std::string_view kAsyncNotificationTopicTypesValues[] = {"SUCCESS_NOTIFICATION_TOPIC", "ERROR_NOTIFICATION_TOPIC"};
+constexpr Shape kAsyncNotificationTopicTypesShape{.name = "AsyncNotificationTopicTypes", .kind = Kind::kString, .values = kAsyncNotificationTopicTypesValues};
+constexpr Shape kAsyncNotificationTopicTypeListShape{.name = "AsyncNotificationTopicTypeList", .kind = Kind::kList, .min = 0, .max = 2, .element = &kAsyncNotificationTopicTypesShape, .list = &wire::kListAccess<std::vector<std::string>>};
+constexpr Member kAsyncInferenceNotificationConfigMembers[] = {
+    wire::DescribeMember<&AsyncInferenceNotificationConfig::SuccessTopic>("SuccessTopic", &kSnsTopicArnShape, Presence::kOptional),
+    wire::DescribeMember<&AsyncInferenceNotificationConfig::ErrorTopic>("ErrorTopic", &kSnsTopicArnShape, Presence::kOptional),
+    wire::DescribeMember<&AsyncInferenceNotificationConfig::IncludeInferenceResponseIn>("IncludeInferenceResponseIn", &kAsyncNotificationTopicTypeListShape, Presence::kOptional),
+};
+constexpr Shape kAsyncInferenceNotificationConfigShape{.name = "AsyncInferenceNotificationConfig", .kind = Kind::kStructure, .members = kAsyncInferenceNotificationConfigMembers};
+constexpr Member kAsyncInferenceOutputConfigMembers[] = {
+    wire::DescribeMember<&AsyncInferenceOutputConfig::KmsKeyId>("KmsKeyId", &kKmsKeyIdShape, Presence::kOptional),
+    wire::DescribeMember<&AsyncInferenceOutputConfig::S3OutputPath>("S3OutputPath", &kDestinationS3UriShape, Presence::kOptional),
+    wire::DescribeMember<&AsyncInferenceOutputConfig::NotificationConfig>("NotificationConfig", &kAsyncInferenceNotificationConfigShape, Presence::kOptional),
+    wire::DescribeMember<&AsyncInferenceOutputConfig::S3FailurePath>("S3FailurePath", &kDestinationS3UriShape, Presence::kOptional),
+};
+constexpr Shape kAsyncInferenceOutputConfigShape{.name = "AsyncInferenceOutputConfig", .kind = Kind::kStructure, .members = kAsyncInferenceOutputConfigMembers};
+constexpr Member kAsyncInferenceConfigMembers[] = {
+    wire::DescribeMember<&AsyncInferenceConfig::ClientConfig>("ClientConfig", &kAsyncInferenceClientConfigShape, Presence::kOptional),
+    wire::DescribeMember<&AsyncInferenceConfig::OutputConfig>("OutputConfig", &kAsyncInferenceOutputConfigShape, Presence::kRequired),
+};
+constexpr Shape kAsyncInferenceConfigShape{.name = "AsyncInferenceConfig", .kind = Kind::kStructure, .members = kAsyncInferenceConfigMembers};
+constexpr Shape kClarifyEnableExplanationsShape{.name = "ClarifyEnableExplanations", .kind = Kind::kString, .min = 1, .max = 64, .pattern = ".*"};
+constexpr Shape kClarifyFeaturesAttributeShape{.name = "ClarifyFeaturesAttribute", .kind = Kind::kString, .min = 1, .max = 64, .pattern = ".*"};
+constexpr Shape kClarifyContentTemplateShape{.name = "ClarifyContentTemplate", .kind = Kind::kString, .min = 1, .max = 64, .pattern = ".*"};
+constexpr Shape kClarifyMaxRecordCountShape{.name = "ClarifyMaxRecordCount", .kind = Kind::kInteger, .min = 1};
+constexpr Shape kClarifyMaxPayloadInMBShape{.name = "ClarifyMaxPayloadInMB", .kind = Kind::kInteger, .min = 1, .max = 25};
+constexpr Shape kClarifyProbabilityIndexShape{.name = "ClarifyProbabilityIndex", .kind = Kind::kInteger, .min = 0};
+constexpr Shape kClarifyLabelIndexShape{.name = "ClarifyLabelIndex", .kind = Kind::kInteger, .min = 0};
+constexpr Shape kClarifyProbabilityAttributeShape{.name = "ClarifyProbabilityAttribute", .kind = Kind::kString, .min = 1, .max = 64, .pattern = ".*"};
+constexpr Shape kClarifyLabelAttributeShape{.name = "ClarifyLabelAttribute", .kind = Kind::kString, .min = 1, .max = 64, .pattern = ".*"};
+constexpr Shape kClarifyHeaderShape{.name = "ClarifyHeader", .kind = Kind::kString, .min = 1, .max = 64, .pattern = ".*"};
+constexpr Shape kClarifyLabelHeadersShape{.name = "ClarifyLabelHeaders", .kind = Kind::kList, .min = 1, .max = 16, .element = &kClarifyHeaderShape, .list = &wire::kListAccess<std::vector<std::string>>};
+constexpr Shape kClarifyFeatureHeadersShape{.name = "ClarifyFeatureHeaders", .kind = Kind::kList, .min = 1, .max = 256, .element = &kClarifyHeaderShape, .list = &wire::kListAccess<std::vector<std::string>>};
+constexpr std::string_view kClarifyFeatureTypeValues[] = {"numerical", "categorical", "text"};
+constexpr Shape kClarifyFeatureTypeShape{.name = "ClarifyFeatureType", .kind = Kind::kString, .values = kClarifyFeatureTypeValues};
+constexpr Shape kClarifyFeatureTypesShape{.name = "ClarifyFeatureTypes", .kind = Kind::kList, .min = 1, .max = 256, .element = &kClarifyFeatureTypeShape, .list = &wire::kListAccess<std::vector<std::string>>};
+constexpr Member kClarifyInferenceConfigMembers[] = {
+    wire::DescribeMember<&ClarifyInferenceConfig::FeaturesAttribute>("FeaturesAttribute", &kClarifyFeaturesAttributeShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyInferenceConfig::ContentTemplate>("ContentTemplate", &kClarifyContentTemplateShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyInferenceConfig::MaxRecordCount>("MaxRecordCount", &kClarifyMaxRecordCountShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyInferenceConfig::MaxPayloadInMB>("MaxPayloadInMB", &kClarifyMaxPayloadInMBShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyInferenceConfig::ProbabilityIndex>("ProbabilityIndex", &kClarifyProbabilityIndexShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyInferenceConfig::LabelIndex>("LabelIndex", &kClarifyLabelIndexShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyInferenceConfig::ProbabilityAttribute>("ProbabilityAttribute", &kClarifyProbabilityAttributeShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyInferenceConfig::LabelAttribute>("LabelAttribute", &kClarifyLabelAttributeShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyInferenceConfig::LabelHeaders>("LabelHeaders", &kClarifyLabelHeadersShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyInferenceConfig::FeatureHeaders>("FeatureHeaders", &kClarifyFeatureHeadersShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyInferenceConfig::FeatureTypes>("FeatureTypes", &kClarifyFeatureTypesShape, Presence::kOptional),
+};
+constexpr Shape kClarifyInferenceConfigShape{.name = "ClarifyInferenceConfig", .kind = Kind::kStructure, .members = kClarifyInferenceConfigMembers};
+constexpr Shape kClarifyMimeTypeShape{.name = "ClarifyMimeType", .kind = Kind::kString, .min = 0, .max = 255, .pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9])*\\/[a-zA-Z0-9](-*[a-zA-Z0-9+.])*"};
+constexpr Shape kClarifyShapBaselineShape{.name = "ClarifyShapBaseline", .kind = Kind::kString, .min = 1, .max = 4096, .pattern = "[\\s\\S]+"};
+constexpr Member kClarifyShapBaselineConfigMembers[] = {
+    wire::DescribeMember<&ClarifyShapBaselineConfig::MimeType>("MimeType", &kClarifyMimeTypeShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyShapBaselineConfig::ShapBaseline>("ShapBaseline", &kClarifyShapBaselineShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyShapBaselineConfig::ShapBaselineUri>("ShapBaselineUri", &kUrlShape, Presence::kOptional),
+};
+constexpr Shape kClarifyShapBaselineConfigShape{.name = "ClarifyShapBaselineConfig", .kind = Kind::kStructure, .members = kClarifyShapBaselineConfigMembers};
+constexpr Shape kClarifyShapNumberOfSamplesShape{.name = "ClarifyShapNumberOfSamples", .kind = Kind::kInteger, .min = 1};
+constexpr Shape kClarifyShapUseLogitShape{.name = "ClarifyShapUseLogit", .kind = Kind::kBoolean};
+constexpr Shape kClarifyShapSeedShape{.name = "ClarifyShapSeed", .kind = Kind::kInteger};
+constexpr std::string_view kClarifyTextLanguageValues[] = {"af", "sq", "ar", "hy", "eu", "bn", "bg", "ca", "zh", "hr", "cs", "da", "nl", "en", "et", "fi", "fr", "de", "el", "gu", "he", "hi", "hu", "is", "id", "ga", "it", "kn", "ky", "lv", "lt", "lb", "mk", "ml", "mr", "ne", "nb", "fa", "pl", "pt", "ro", "ru", "sa", "sr", "tn", "si", "sk", "sl", "es", "sv", "tl", "ta", "tt", "te", "tr", "uk", "ur", "yo", "lij", "xx"};
+constexpr Shape kClarifyTextLanguageShape{.name = "ClarifyTextLanguage", .kind = Kind::kString, .values = kClarifyTextLanguageValues};
+constexpr std::string_view kClarifyTextGranularityValues[] = {"token", "sentence", "paragraph"};
+constexpr Shape kClarifyTextGranularityShape{.name = "ClarifyTextGranularity", .kind = Kind::kString, .values = kClarifyTextGranularityValues};
+constexpr Member kClarifyTextConfigMembers[] = {
+    wire::DescribeMember<&ClarifyTextConfig::Language>("Language", &kClarifyTextLanguageShape, Presence::kRequired),
+    wire::DescribeMember<&ClarifyTextConfig::Granularity>("Granularity", &kClarifyTextGranularityShape, Presence::kRequired),
+};
+constexpr Shape kClarifyTextConfigShape{.name = "ClarifyTextConfig", .kind = Kind::kStructure, .members = kClarifyTextConfigMembers};
+constexpr Member kClarifyShapConfigMembers[] = {
+    wire::DescribeMember<&ClarifyShapConfig::ShapBaselineConfig>("ShapBaselineConfig", &kClarifyShapBaselineConfigShape, Presence::kRequired),
+    wire::DescribeMember<&ClarifyShapConfig::NumberOfSamples>("NumberOfSamples", &kClarifyShapNumberOfSamplesShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyShapConfig::UseLogit>("UseLogit", &kClarifyShapUseLogitShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyShapConfig::Seed>("Seed", &kClarifyShapSeedShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyShapConfig::TextConfig>("TextConfig", &kClarifyTextConfigShape, Presence::kOptional),
+};
+constexpr Shape kClarifyShapConfigShape{.name = "ClarifyShapConfig", .kind = Kind::kStructure, .members = kClarifyShapConfigMembers};
+constexpr Member kClarifyExplainerConfigMembers[] = {
+    wire::DescribeMember<&ClarifyExplainerConfig::EnableExplanations>("EnableExplanations", &kClarifyEnableExplanationsShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyExplainerConfig::InferenceConfig>("InferenceConfig", &kClarifyInferenceConfigShape, Presence::kOptional),
+    wire::DescribeMember<&ClarifyExplainerConfig::ShapConfig>("ShapConfig", &kClarifyShapConfigShape, Presence::kRequired),
+};
+constexpr Shape kClarifyExplainerConfigShape{.name = "ClarifyExplainerConfig", .kind = Kind::kStructure, .members = kClarifyExplainerConfigMembers};
+constexpr Member kExplainerConfigMembers[] = {
+    wire::DescribeMember<&ExplainerConfig::ClarifyExplainerConfig>("ClarifyExplainerConfig", &kClarifyExplainerConfigShape, Presence::kOptional),
+};
+constexpr Shape kExplainerConfigShape{.name = "ExplainerConfig", .kind = Kind::kStructure, .members = kExplainerConfigMembers};
+constexpr Shape kEnableEnhancedMetricsShape{.name = "EnableEnhancedMetrics", .kind = Kind::kBoolean};
+constexpr Shape kEnableDetailedObservabilityShape{.name = "EnableDetailedObservability", .kind = Kind::kBoolean};
+constexpr Member kMetricsConfigMembers[] = {
+    wire::DescribeMember<&MetricsConfig::EnableEnhancedMetrics>("EnableEnhancedMetrics", &kEnableEnhancedMetricsShape, Presence::kOptional),
+    wire::DescribeMember<&MetricsConfig::EnableDetailedObservability>("EnableDetailedObservability", &kEnableDetailedObservabilityShape, Presence::kOptional),
+    wire::DescribeMember<&MetricsConfig::MetricPublishFrequencyInSeconds>("MetricPublishFrequencyInSeconds", &kMetricPublishFrequencyInSecondsShape, Presence::kOptional),
+};
+constexpr Shape kMetricsConfigShape{.name = "MetricsConfig", .kind = Kind::kStructure, .members = kMetricsConfigMembers};
+constexpr Shape kCrossRegionMaxInvocationsPerSecondPerInstanceShape{.name = "CrossRegionMaxInvocationsPerSecondPerInstance", .kind = Kind::kInteger, .min = 1, .max = 10000};
+constexpr Shape kCrossRegionPercentPerEndpointShape{.name = "CrossRegionPercentPerEndpoint", .kind = Kind::kInteger, .min = 1, .max = 100};
+constexpr Member kCrossRegionTrafficConfigMembers[] = {
+    wire::DescribeMember<&CrossRegionTrafficConfig::MaxInvocationsPerSecondPerInstance>("MaxInvocationsPerSecondPerInstance", &kCrossRegionMaxInvocationsPerSecondPerInstanceShape, Presence::kRequired),
+    wire::DescribeMember<&CrossRegionTrafficConfig::MaxCrossRegionPercentPerEndpoint>("MaxCrossRegionPercentPerEndpoint", &kCrossRegionPercentPerEndpointShape, Presence::kRequired),
+};
+constexpr Shape kCrossRegionTrafficConfigShape{.name = "CrossRegionTrafficConfig", .kind = Kind::kStructure, .members = kCrossRegionTrafficConfigMembers};
+constexpr Member kCreateEndpointConfigInputMembers[] = {
+    wire::DescribeMember<&CreateEndpointConfigInput::EndpointConfigName>("EndpointConfigName", &kEndpointConfigNameShape, Presence::kRequired),
+    wire::DescribeMember<&CreateEndpointConfigInput::ProductionVariants>("ProductionVariants", &kProductionVariantListShape, Presence::kRequired),
+    wire::DescribeMember<&CreateEndpointConfigInput::DataCaptureConfig>("DataCaptureConfig", &kDataCaptureConfigShape, Presence::kOptional),
+    wire::DescribeMember<&CreateEndpointConfigInput::Tags>("Tags", &kTagListShape, Presence::kOptional),
+    wire::DescribeMember<&CreateEndpointConfigInput::KmsKeyId>("KmsKeyId", &kKmsKeyIdShape, Presence::kOptional),
+    wire::DescribeMember<&CreateEndpointConfigInput::AsyncInferenceConfig>("AsyncInferenceConfig", &kAsyncInferenceConfigShape, Presence::kOptional),
+    wire::DescribeMember<&CreateEndpointConfigInput::ExplainerConfig>("ExplainerConfig", &kExplainerConfigShape, Presence::kOptional),
+    wire::DescribeMember<&CreateEndpointConfigInput::ShadowProductionVariants>("ShadowProductionVariants", &kProductionVariantListShape, Presence::kOptional),
+    wire::DescribeMember<&CreateEndpointConfigInput::ExecutionRoleArn>("ExecutionRoleArn", &kRoleArnShape, Presence::kOptional),
+    wire::DescribeMember<&CreateEndpointConfigInput::VpcConfig>("VpcConfig", &kVpcConfigShape, Presence::kOptional),
+    wire::DescribeMember<&CreateEndpointConfigInput::EnableNetworkIsolation>("EnableNetworkIsolation", &kBooleanShape, Presence::kOptional),
+    wire::DescribeMember<&CreateEndpointConfigInput::MetricsConfig>("MetricsConfig", &kMetricsConfigShape, Presence::kOptional),
+    wire::DescribeMember<&CreateEndpointConfigInput::CrossRegionTrafficConfig>("CrossRegionTrafficConfig", &kCrossRegionTrafficConfigShape, Presence::kOptional),
+};
+constexpr Shape kCreateEndpointConfigInputShape{.name = "CreateEndpointConfigInput", .kind = Kind::kStructure, .members = kCreateEndpointConfigInputMembers};
+constexpr Shape kEndpointConfigArnShape{.name = "EndpointConfigArn", .kind = Kind::kString, .min = 20, .max = 2048, .pattern = "arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:endpoint-config/.*"};
+constexpr Member kCreateEndpointConfigOutputMembers[] = {
+    wire::DescribeMember<&CreateEndpointConfigOutput::EndpointConfigArn>("EndpointConfigArn", &kEndpointConfigArnShape, Presence::kRequired),
+};
+constexpr Shape kCreateEndpointConfigOutputShape{.name = "CreateEndpointConfigOutput", .kind = Kind::kStructure, .members = kCreateEndpointConfigOutputMembers};
+constexpr Member kDescribeEndpointConfigInputMembers[] = {
+    wire::DescribeMember<&DescribeEndpointConfigInput::EndpointConfigName>("EndpointConfigName", &kEndpointConfigNameShape, Presence::kRequired),
+};
+constexpr Shape kDescribeEndpointConfigInputShape{.name = "DescribeEndpointConfigInput", .kind = Kind::kStructure, .members = kDescribeEndpointConfigInputMembers};
+constexpr Member kDescribeEndpointConfigOutputMembers[] = {
+    wire::DescribeMember<&DescribeEndpointConfigOutput::EndpointConfigName>("EndpointConfigName", &kEndpointConfigNameShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::EndpointConfigArn>("EndpointConfigArn", &kEndpointConfigArnShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::ProductionVariants>("ProductionVariants", &kProductionVariantListShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::DataCaptureConfig>("DataCaptureConfig", &kDataCaptureConfigShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::KmsKeyId>("KmsKeyId", &kKmsKeyIdShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::CreationTime>("CreationTime", &kTimestampShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::AsyncInferenceConfig>("AsyncInferenceConfig", &kAsyncInferenceConfigShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::ExplainerConfig>("ExplainerConfig", &kExplainerConfigShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::ShadowProductionVariants>("ShadowProductionVariants", &kProductionVariantListShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::ExecutionRoleArn>("ExecutionRoleArn", &kRoleArnShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::VpcConfig>("VpcConfig", &kVpcConfigShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::EnableNetworkIsolation>("EnableNetworkIsolation", &kBooleanShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::MetricsConfig>("MetricsConfig", &kMetricsConfigShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointConfigOutput::CrossRegionTrafficConfig>("CrossRegionTrafficConfig", &kCrossRegionTrafficConfigShape, Presence::kOptional),
+};
+constexpr Shape kDescribeEndpointConfigOutputShape{.name = "DescribeEndpointConfigOutput", .kind = Kind::kStructure, .members = kDescribeEndpointConfigOutputMembers};
+constexpr std::string_view kEndpointConfigSortKeyValues[] = {"Name", "CreationTime"};
+constexpr Shape kEndpointConfigSortKeyShape{.name = "EndpointConfigSortKey", .kind = Kind::kString, .values = kEndpointConfigSortKeyValues};
+constexpr Shape kEndpointConfigNameContainsShape{.name = "EndpointConfigNameContains", .kind = Kind::kString, .min = 0, .max = 63, .pattern = "[a-zA-Z0-9-]+"};
+constexpr Member kListEndpointConfigsInputMembers[] = {
+    wire::DescribeMember<&ListEndpointConfigsInput::SortBy>("SortBy", &kEndpointConfigSortKeyShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointConfigsInput::SortOrder>("SortOrder", &kOrderKeyShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointConfigsInput::NextToken>("NextToken", &kPaginationTokenShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointConfigsInput::MaxResults>("MaxResults", &kMaxResultsShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointConfigsInput::NameContains>("NameContains", &kEndpointConfigNameContainsShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointConfigsInput::CreationTimeBefore>("CreationTimeBefore", &kTimestampShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointConfigsInput::CreationTimeAfter>("CreationTimeAfter", &kTimestampShape, Presence::kOptional),
+};
+constexpr Shape kListEndpointConfigsInputShape{.name = "ListEndpointConfigsInput", .kind = Kind::kStructure, .members = kListEndpointConfigsInputMembers};
+constexpr Member kEndpointConfigSummaryMembers[] = {
+    wire::DescribeMember<&EndpointConfigSummary::EndpointConfigName>("EndpointConfigName", &kEndpointConfigNameShape, Presence::kRequired),
+    wire::DescribeMember<&EndpointConfigSummary::EndpointConfigArn>("EndpointConfigArn", &kEndpointConfigArnShape, Presence::kRequired),
+    wire::DescribeMember<&EndpointConfigSummary::CreationTime>("CreationTime", &kTimestampShape, Presence::kRequired),
+};
+constexpr Shape kEndpointConfigSummaryShape{.name = "EndpointConfigSummary", .kind = Kind::kStructure, .members = kEndpointConfigSummaryMembers};
+constexpr Shape kEndpointConfigSummaryListShape{.name = "EndpointConfigSummaryList", .kind = Kind::kList, .element = &kEndpointConfigSummaryShape, .list = &wire::kListAccess<std::vector<sagemaker::EndpointConfigSummary>>};
+constexpr Member kListEndpointConfigsOutputMembers[] = {
+    wire::DescribeMember<&ListEndpointConfigsOutput::EndpointConfigs>("EndpointConfigs", &kEndpointConfigSummaryListShape, Presence::kRequired),
+    wire::DescribeMember<&ListEndpointConfigsOutput::NextToken>("NextToken", &kPaginationTokenShape, Presence::kOptional),
+};
+constexpr Shape kListEndpointConfigsOutputShape{.name = "ListEndpointConfigsOutput", .kind = Kind::kStructure, .members = kListEndpointConfigsOutputMembers};
+constexpr Member kDeleteEndpointConfigInputMembers[] = {
+    wire::DescribeMember<&DeleteEndpointConfigInput::EndpointConfigName>("EndpointConfigName", &kEndpointConfigNameShape, Presence::kRequired),
+};
+constexpr Shape kDeleteEndpointConfigInputShape{.name = "DeleteEndpointConfigInput", .kind = Kind::kStructure, .members = kDeleteEndpointConfigInputMembers};
+constexpr Shape kDeleteEndpointConfigResponseShape{.name = "DeleteEndpointConfigResponse", .kind = Kind::kStructure};
+constexpr Shape kEndpointNameShape{.name = "EndpointName", .kind = Kind::kString, .min = 0, .max = 63, .pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"};
+constexpr std::string_view kTrafficRoutingConfigTypeValues[] = {"ALL_AT_ONCE", "CANARY", "LINEAR"};
+constexpr Shape kTrafficRoutingConfigTypeShape{.name = "TrafficRoutingConfigType", .kind = Kind::kString, .values = kTrafficRoutingConfigTypeValues};
+constexpr Shape kWaitIntervalInSecondsShape{.name = "WaitIntervalInSeconds", .kind = Kind::kInteger, .min = 0, .max = 3600};
+constexpr std::string_view kCapacitySizeTypeValues[] = {"INSTANCE_COUNT", "CAPACITY_PERCENT"};
+constexpr Shape kCapacitySizeTypeShape{.name = "CapacitySizeType", .kind = Kind::kString, .values = kCapacitySizeTypeValues};
+constexpr Shape kCapacitySizeValueShape{.name = "CapacitySizeValue", .kind = Kind::kInteger, .min = 1};
+constexpr Member kCapacitySizeMembers[] = {
+    wire::DescribeMember<&CapacitySize::Type>("Type", &kCapacitySizeTypeShape, Presence::kRequired),
+    wire::DescribeMember<&CapacitySize::Value>("Value", &kCapacitySizeValueShape, Presence::kRequired),
+};
+constexpr Shape kCapacitySizeShape{.name = "CapacitySize", .kind = Kind::kStructure, .members = kCapacitySizeMembers};
+constexpr Member kTrafficRoutingConfigMembers[] = {
+    wire::DescribeMember<&TrafficRoutingConfig::Type>("Type", &kTrafficRoutingConfigTypeShape, Presence::kRequired),
+    wire::DescribeMember<&TrafficRoutingConfig::WaitIntervalInSeconds>("WaitIntervalInSeconds", &kWaitIntervalInSecondsShape, Presence::kRequired),
+    wire::DescribeMember<&TrafficRoutingConfig::CanarySize>("CanarySize", &kCapacitySizeShape, Presence::kOptional),
+    wire::DescribeMember<&TrafficRoutingConfig::LinearStepSize>("LinearStepSize", &kCapacitySizeShape, Presence::kOptional),
+};
+constexpr Shape kTrafficRoutingConfigShape{.name = "TrafficRoutingConfig", .kind = Kind::kStructure, .members = kTrafficRoutingConfigMembers};
+constexpr Shape kTerminationWaitInSecondsShape{.name = "TerminationWaitInSeconds", .kind = Kind::kInteger, .min = 0, .max = 3600};
+constexpr Shape kMaximumExecutionTimeoutInSecondsShape{.name = "MaximumExecutionTimeoutInSeconds", .kind = Kind::kInteger, .min = 600, .max = 28800};
+constexpr Member kBlueGreenUpdatePolicyMembers[] = {
+    wire::DescribeMember<&BlueGreenUpdatePolicy::TrafficRoutingConfiguration>("TrafficRoutingConfiguration", &kTrafficRoutingConfigShape, Presence::kRequired),
+    wire::DescribeMember<&BlueGreenUpdatePolicy::TerminationWaitInSeconds>("TerminationWaitInSeconds", &kTerminationWaitInSecondsShape, Presence::kOptional),
+    wire::DescribeMember<&BlueGreenUpdatePolicy::MaximumExecutionTimeoutInSeconds>("MaximumExecutionTimeoutInSeconds", &kMaximumExecutionTimeoutInSecondsShape, Presence::kOptional),
+};
+constexpr Shape kBlueGreenUpdatePolicyShape{.name = "BlueGreenUpdatePolicy", .kind = Kind::kStructure, .members = kBlueGreenUpdatePolicyMembers};
+constexpr Member kRollingUpdatePolicyMembers[] = {
+    wire::DescribeMember<&RollingUpdatePolicy::MaximumBatchSize>("MaximumBatchSize", &kCapacitySizeShape, Presence::kRequired),
+    wire::DescribeMember<&RollingUpdatePolicy::WaitIntervalInSeconds>("WaitIntervalInSeconds", &kWaitIntervalInSecondsShape, Presence::kRequired),
+    wire::DescribeMember<&RollingUpdatePolicy::MaximumExecutionTimeoutInSeconds>("MaximumExecutionTimeoutInSeconds", &kMaximumExecutionTimeoutInSecondsShape, Presence::kOptional),
+    wire::DescribeMember<&RollingUpdatePolicy::RollbackMaximumBatchSize>("RollbackMaximumBatchSize", &kCapacitySizeShape, Presence::kOptional),
+};
+constexpr Shape kRollingUpdatePolicyShape{.name = "RollingUpdatePolicy", .kind = Kind::kStructure, .members = kRollingUpdatePolicyMembers};
+constexpr Shape kAlarmNameShape{.name = "AlarmName", .kind = Kind::kString, .min = 1, .max = 255, .pattern = "(?!\\s*$).+"};
+constexpr Member kAlarmMembers[] = {
+    wire::DescribeMember<&Alarm::AlarmName>("AlarmName", &kAlarmNameShape, Presence::kOptional),
+};
+constexpr Shape kAlarmShape{.name = "Alarm", .kind = Kind::kStructure, .members = kAlarmMembers};
+constexpr Shape kAlarmListShape{.name = "AlarmList", .kind = Kind::kList, .min = 1, .max = 10, .element = &kAlarmShape, .list = &wire::kListAccess<std::vector<sagemaker::Alarm>>};
+constexpr Member kAutoRollbackConfigMembers[] = {
+    wire::DescribeMember<&AutoRollbackConfig::Alarms>("Alarms", &kAlarmListShape, Presence::kOptional),
+};
+constexpr Shape kAutoRollbackConfigShape{.name = "AutoRollbackConfig", .kind = Kind::kStructure, .members = kAutoRollbackConfigMembers};
+constexpr Member kDeploymentConfigMembers[] = {
+    wire::DescribeMember<&DeploymentConfig::BlueGreenUpdatePolicy>("BlueGreenUpdatePolicy", &kBlueGreenUpdatePolicyShape, Presence::kOptional),
+    wire::DescribeMember<&DeploymentConfig::RollingUpdatePolicy>("RollingUpdatePolicy", &kRollingUpdatePolicyShape, Presence::kOptional),
+    wire::DescribeMember<&DeploymentConfig::AutoRollbackConfiguration>("AutoRollbackConfiguration", &kAutoRollbackConfigShape, Presence::kOptional),
+};
+constexpr Shape kDeploymentConfigShape{.name = "DeploymentConfig", .kind = Kind::kStructure, .members = kDeploymentConfigMembers};
+constexpr Member kCreateEndpointInputMembers[] = {
+    wire::DescribeMember<&CreateEndpointInput::EndpointName>("EndpointName", &kEndpointNameShape, Presence::kRequired),
+    wire::DescribeMember<&CreateEndpointInput::EndpointConfigName>("EndpointConfigName", &kEndpointConfigNameShape, Presence::kRequired),
+    wire::DescribeMember<&CreateEndpointInput::DeploymentConfig>("DeploymentConfig", &kDeploymentConfigShape, Presence::kOptional),
+    wire::DescribeMember<&CreateEndpointInput::Tags>("Tags", &kTagListShape, Presence::kOptional),
+};
+constexpr Shape kCreateEndpointInputShape{.name = "CreateEndpointInput", .kind = Kind::kStructure, .members = kCreateEndpointInputMembers};
+constexpr Shape kEndpointArnShape{.name = "EndpointArn", .kind = Kind::kString, .min = 20, .max = 2048, .pattern = "arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:endpoint/.*"};
+constexpr Member kCreateEndpointOutputMembers[] = {
+    wire::DescribeMember<&CreateEndpointOutput::EndpointArn>("EndpointArn", &kEndpointArnShape, Presence::kRequired),
+};
+constexpr Shape kCreateEndpointOutputShape{.name = "CreateEndpointOutput", .kind = Kind::kStructure, .members = kCreateEndpointOutputMembers};
+constexpr Member kDescribeEndpointInputMembers[] = {
+    wire::DescribeMember<&DescribeEndpointInput::EndpointName>("EndpointName", &kEndpointNameShape, Presence::kRequired),
+};
+constexpr Shape kDescribeEndpointInputShape{.name = "DescribeEndpointInput", .kind = Kind::kStructure, .members = kDescribeEndpointInputMembers};
+constexpr Member kDeployedImageMembers[] = {
+    wire::DescribeMember<&DeployedImage::SpecifiedImage>("SpecifiedImage", &kContainerImageShape, Presence::kOptional),
+    wire::DescribeMember<&DeployedImage::ResolvedImage>("ResolvedImage", &kContainerImageShape, Presence::kOptional),
+    wire::DescribeMember<&DeployedImage::ResolutionTime>("ResolutionTime", &kTimestampShape, Presence::kOptional),
+};
+constexpr Shape kDeployedImageShape{.name = "DeployedImage", .kind = Kind::kStructure, .members = kDeployedImageMembers};
+constexpr Shape kDeployedImagesShape{.name = "DeployedImages", .kind = Kind::kList, .element = &kDeployedImageShape, .list = &wire::kListAccess<std::vector<sagemaker::DeployedImage>>};
+constexpr Shape kTaskCountShape{.name = "TaskCount", .kind = Kind::kInteger, .min = 0};
+constexpr Member kInstancePoolSummaryMembers[] = {
+    wire::DescribeMember<&InstancePoolSummary::InstanceType>("InstanceType", &kProductionVariantInstanceTypeShape, Presence::kRequired),
+    wire::DescribeMember<&InstancePoolSummary::CurrentInstanceCount>("CurrentInstanceCount", &kTaskCountShape, Presence::kRequired),
+};
+constexpr Shape kInstancePoolSummaryShape{.name = "InstancePoolSummary", .kind = Kind::kStructure, .members = kInstancePoolSummaryMembers};
+constexpr Shape kInstancePoolSummaryListShape{.name = "InstancePoolSummaryList", .kind = Kind::kList, .min = 1, .element = &kInstancePoolSummaryShape, .list = &wire::kListAccess<std::vector<sagemaker::InstancePoolSummary>>};
+constexpr std::string_view kVariantStatusValues[] = {"Creating", "Updating", "Deleting", "ActivatingTraffic", "Baking"};
+constexpr Shape kVariantStatusShape{.name = "VariantStatus", .kind = Kind::kString, .values = kVariantStatusValues};
+constexpr Shape kVariantStatusMessageShape{.name = "VariantStatusMessage", .kind = Kind::kString, .min = 0, .max = 1024};
+constexpr Member kProductionVariantStatusMembers[] = {
+    wire::DescribeMember<&ProductionVariantStatus::Status>("Status", &kVariantStatusShape, Presence::kRequired),
+    wire::DescribeMember<&ProductionVariantStatus::StatusMessage>("StatusMessage", &kVariantStatusMessageShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantStatus::StartTime>("StartTime", &kTimestampShape, Presence::kOptional),
+};
+constexpr Shape kProductionVariantStatusShape{.name = "ProductionVariantStatus", .kind = Kind::kStructure, .members = kProductionVariantStatusMembers};
+constexpr Shape kProductionVariantStatusListShape{.name = "ProductionVariantStatusList", .kind = Kind::kList, .min = 0, .max = 5, .element = &kProductionVariantStatusShape, .list = &wire::kListAccess<std::vector<sagemaker::ProductionVariantStatus>>};
+constexpr Shape kEc2CapacityReservationIdShape{.name = "Ec2CapacityReservationId", .kind = Kind::kString};
+constexpr Member kEc2CapacityReservationMembers[] = {
+    wire::DescribeMember<&Ec2CapacityReservation::Ec2CapacityReservationId>("Ec2CapacityReservationId", &kEc2CapacityReservationIdShape, Presence::kOptional),
+    wire::DescribeMember<&Ec2CapacityReservation::TotalInstanceCount>("TotalInstanceCount", &kTaskCountShape, Presence::kOptional),
+    wire::DescribeMember<&Ec2CapacityReservation::AvailableInstanceCount>("AvailableInstanceCount", &kTaskCountShape, Presence::kOptional),
+    wire::DescribeMember<&Ec2CapacityReservation::UsedByCurrentEndpoint>("UsedByCurrentEndpoint", &kTaskCountShape, Presence::kOptional),
+};
+constexpr Shape kEc2CapacityReservationShape{.name = "Ec2CapacityReservation", .kind = Kind::kStructure, .members = kEc2CapacityReservationMembers};
+constexpr Shape kEc2CapacityReservationsListShape{.name = "Ec2CapacityReservationsList", .kind = Kind::kList, .element = &kEc2CapacityReservationShape, .list = &wire::kListAccess<std::vector<sagemaker::Ec2CapacityReservation>>};
+constexpr Member kProductionVariantCapacityReservationSummaryMembers[] = {
+    wire::DescribeMember<&ProductionVariantCapacityReservationSummary::MlReservationArn>("MlReservationArn", &kMlReservationArnShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantCapacityReservationSummary::CapacityReservationPreference>("CapacityReservationPreference", &kCapacityReservationPreferenceShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantCapacityReservationSummary::TotalInstanceCount>("TotalInstanceCount", &kTaskCountShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantCapacityReservationSummary::AvailableInstanceCount>("AvailableInstanceCount", &kTaskCountShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantCapacityReservationSummary::UsedByCurrentEndpoint>("UsedByCurrentEndpoint", &kTaskCountShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantCapacityReservationSummary::Ec2CapacityReservations>("Ec2CapacityReservations", &kEc2CapacityReservationsListShape, Presence::kOptional),
+};
+constexpr Shape kProductionVariantCapacityReservationSummaryShape{.name = "ProductionVariantCapacityReservationSummary", .kind = Kind::kStructure, .members = kProductionVariantCapacityReservationSummaryMembers};
+constexpr Shape kAcceleratorPartitionLayoutsShape{.name = "AcceleratorPartitionLayouts", .kind = Kind::kList, .min = 0, .max = 32, .element = &kAcceleratorPartitionLayoutShape, .list = &wire::kListAccess<std::vector<sagemaker::AcceleratorPartitionLayout>>};
+constexpr Member kProductionVariantSummaryMembers[] = {
+    wire::DescribeMember<&ProductionVariantSummary::VariantName>("VariantName", &kVariantNameShape, Presence::kRequired),
+    wire::DescribeMember<&ProductionVariantSummary::DeployedImages>("DeployedImages", &kDeployedImagesShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::CurrentWeight>("CurrentWeight", &kVariantWeightShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::DesiredWeight>("DesiredWeight", &kVariantWeightShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::CurrentInstanceCount>("CurrentInstanceCount", &kTaskCountShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::DesiredInstanceCount>("DesiredInstanceCount", &kTaskCountShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::InstancePools>("InstancePools", &kInstancePoolSummaryListShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::VariantStatus>("VariantStatus", &kProductionVariantStatusListShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::CurrentServerlessConfig>("CurrentServerlessConfig", &kProductionVariantServerlessConfigShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::DesiredServerlessConfig>("DesiredServerlessConfig", &kProductionVariantServerlessConfigShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::ManagedInstanceScaling>("ManagedInstanceScaling", &kProductionVariantManagedInstanceScalingShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::RoutingConfig>("RoutingConfig", &kProductionVariantRoutingConfigShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::CapacityReservationConfig>("CapacityReservationConfig", &kProductionVariantCapacityReservationSummaryShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantSummary::AcceleratorPartitionLayouts>("AcceleratorPartitionLayouts", &kAcceleratorPartitionLayoutsShape, Presence::kOptional),
+};
+constexpr Shape kProductionVariantSummaryShape{.name = "ProductionVariantSummary", .kind = Kind::kStructure, .members = kProductionVariantSummaryMembers};
+constexpr Shape kProductionVariantSummaryListShape{.name = "ProductionVariantSummaryList", .kind = Kind::kList, .min = 1, .element = &kProductionVariantSummaryShape, .list = &wire::kListAccess<std::vector<sagemaker::ProductionVariantSummary>>};
+constexpr std::string_view kCaptureStatusValues[] = {"Started", "Stopped"};
+constexpr Shape kCaptureStatusShape{.name = "CaptureStatus", .kind = Kind::kString, .values = kCaptureStatusValues};
+constexpr Member kDataCaptureConfigSummaryMembers[] = {
+    wire::DescribeMember<&DataCaptureConfigSummary::EnableCapture>("EnableCapture", &kEnableCaptureShape, Presence::kRequired),
+    wire::DescribeMember<&DataCaptureConfigSummary::CaptureStatus>("CaptureStatus", &kCaptureStatusShape, Presence::kRequired),
+    wire::DescribeMember<&DataCaptureConfigSummary::CurrentSamplingPercentage>("CurrentSamplingPercentage", &kSamplingPercentageShape, Presence::kRequired),
+    wire::DescribeMember<&DataCaptureConfigSummary::DestinationS3Uri>("DestinationS3Uri", &kDestinationS3UriShape, Presence::kRequired),
+    wire::DescribeMember<&DataCaptureConfigSummary::KmsKeyId>("KmsKeyId", &kKmsKeyIdShape, Presence::kRequired),
+};
+constexpr Shape kDataCaptureConfigSummaryShape{.name = "DataCaptureConfigSummary", .kind = Kind::kStructure, .members = kDataCaptureConfigSummaryMembers};
+constexpr std::string_view kEndpointStatusValues[] = {"OutOfService", "Creating", "Updating", "SystemUpdating", "RollingBack", "InService", "Deleting", "Failed", "UpdateRollbackFailed"};
+constexpr Shape kEndpointStatusShape{.name = "EndpointStatus", .kind = Kind::kString, .values = kEndpointStatusValues};
+constexpr Member kPendingProductionVariantSummaryMembers[] = {
+    wire::DescribeMember<&PendingProductionVariantSummary::VariantName>("VariantName", &kVariantNameShape, Presence::kRequired),
+    wire::DescribeMember<&PendingProductionVariantSummary::DeployedImages>("DeployedImages", &kDeployedImagesShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::CurrentWeight>("CurrentWeight", &kVariantWeightShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::DesiredWeight>("DesiredWeight", &kVariantWeightShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::CurrentInstanceCount>("CurrentInstanceCount", &kTaskCountShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::DesiredInstanceCount>("DesiredInstanceCount", &kTaskCountShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::InstanceType>("InstanceType", &kProductionVariantInstanceTypeShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::InstancePools>("InstancePools", &kInstancePoolSummaryListShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::AcceleratorType>("AcceleratorType", &kProductionVariantAcceleratorTypeShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::VariantStatus>("VariantStatus", &kProductionVariantStatusListShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::CurrentServerlessConfig>("CurrentServerlessConfig", &kProductionVariantServerlessConfigShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::DesiredServerlessConfig>("DesiredServerlessConfig", &kProductionVariantServerlessConfigShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::ManagedInstanceScaling>("ManagedInstanceScaling", &kProductionVariantManagedInstanceScalingShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::RoutingConfig>("RoutingConfig", &kProductionVariantRoutingConfigShape, Presence::kOptional),
+    wire::DescribeMember<&PendingProductionVariantSummary::AcceleratorPartitionLayouts>("AcceleratorPartitionLayouts", &kAcceleratorPartitionLayoutsShape, Presence::kOptional),
+};
+constexpr Shape kPendingProductionVariantSummaryShape{.name = "PendingProductionVariantSummary", .kind = Kind::kStructure, .members = kPendingProductionVariantSummaryMembers};
+constexpr Shape kPendingProductionVariantSummaryListShape{.name = "PendingProductionVariantSummaryList", .kind = Kind::kList, .min = 1, .element = &kPendingProductionVariantSummaryShape, .list = &wire::kListAccess<std::vector<sagemaker::PendingProductionVariantSummary>>};
+constexpr Member kPendingDeploymentSummaryMembers[] = {
+    wire::DescribeMember<&PendingDeploymentSummary::EndpointConfigName>("EndpointConfigName", &kEndpointConfigNameShape, Presence::kRequired),
+    wire::DescribeMember<&PendingDeploymentSummary::ProductionVariants>("ProductionVariants", &kPendingProductionVariantSummaryListShape, Presence::kOptional),
+    wire::DescribeMember<&PendingDeploymentSummary::StartTime>("StartTime", &kTimestampShape, Presence::kOptional),
+    wire::DescribeMember<&PendingDeploymentSummary::ShadowProductionVariants>("ShadowProductionVariants", &kPendingProductionVariantSummaryListShape, Presence::kOptional),
+};
+constexpr Shape kPendingDeploymentSummaryShape{.name = "PendingDeploymentSummary", .kind = Kind::kStructure, .members = kPendingDeploymentSummaryMembers};
+constexpr Member kDescribeEndpointOutputMembers[] = {
+    wire::DescribeMember<&DescribeEndpointOutput::EndpointName>("EndpointName", &kEndpointNameShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeEndpointOutput::EndpointArn>("EndpointArn", &kEndpointArnShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeEndpointOutput::EndpointConfigName>("EndpointConfigName", &kEndpointConfigNameShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointOutput::ProductionVariants>("ProductionVariants", &kProductionVariantSummaryListShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointOutput::DataCaptureConfig>("DataCaptureConfig", &kDataCaptureConfigSummaryShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointOutput::EndpointStatus>("EndpointStatus", &kEndpointStatusShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeEndpointOutput::FailureReason>("FailureReason", &kFailureReasonShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointOutput::CreationTime>("CreationTime", &kTimestampShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeEndpointOutput::LastModifiedTime>("LastModifiedTime", &kTimestampShape, Presence::kRequired),
+    wire::DescribeMember<&DescribeEndpointOutput::LastDeploymentConfig>("LastDeploymentConfig", &kDeploymentConfigShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointOutput::AsyncInferenceConfig>("AsyncInferenceConfig", &kAsyncInferenceConfigShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointOutput::PendingDeploymentSummary>("PendingDeploymentSummary", &kPendingDeploymentSummaryShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointOutput::ExplainerConfig>("ExplainerConfig", &kExplainerConfigShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointOutput::ShadowProductionVariants>("ShadowProductionVariants", &kProductionVariantSummaryListShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointOutput::MetricsConfig>("MetricsConfig", &kMetricsConfigShape, Presence::kOptional),
+    wire::DescribeMember<&DescribeEndpointOutput::CrossRegionTrafficConfig>("CrossRegionTrafficConfig", &kCrossRegionTrafficConfigShape, Presence::kOptional),
+};
+constexpr Shape kDescribeEndpointOutputShape{.name = "DescribeEndpointOutput", .kind = Kind::kStructure, .members = kDescribeEndpointOutputMembers};
+constexpr std::string_view kEndpointSortKeyValues[] = {"Name", "CreationTime", "Status"};
+constexpr Shape kEndpointSortKeyShape{.name = "EndpointSortKey", .kind = Kind::kString, .values = kEndpointSortKeyValues};
+constexpr Shape kEndpointNameContainsShape{.name = "EndpointNameContains", .kind = Kind::kString, .min = 0, .max = 63, .pattern = "[a-zA-Z0-9-]+"};
+constexpr Member kListEndpointsInputMembers[] = {
+    wire::DescribeMember<&ListEndpointsInput::SortBy>("SortBy", &kEndpointSortKeyShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointsInput::SortOrder>("SortOrder", &kOrderKeyShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointsInput::NextToken>("NextToken", &kPaginationTokenShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointsInput::MaxResults>("MaxResults", &kMaxResultsShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointsInput::NameContains>("NameContains", &kEndpointNameContainsShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointsInput::CreationTimeBefore>("CreationTimeBefore", &kTimestampShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointsInput::CreationTimeAfter>("CreationTimeAfter", &kTimestampShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointsInput::LastModifiedTimeBefore>("LastModifiedTimeBefore", &kTimestampShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointsInput::LastModifiedTimeAfter>("LastModifiedTimeAfter", &kTimestampShape, Presence::kOptional),
+    wire::DescribeMember<&ListEndpointsInput::StatusEquals>("StatusEquals", &kEndpointStatusShape, Presence::kOptional),
+};
+constexpr Shape kListEndpointsInputShape{.name = "ListEndpointsInput", .kind = Kind::kStructure, .members = kListEndpointsInputMembers};
+constexpr Member kEndpointSummaryMembers[] = {
+    wire::DescribeMember<&EndpointSummary::EndpointName>("EndpointName", &kEndpointNameShape, Presence::kRequired),
+    wire::DescribeMember<&EndpointSummary::EndpointArn>("EndpointArn", &kEndpointArnShape, Presence::kRequired),
+    wire::DescribeMember<&EndpointSummary::CreationTime>("CreationTime", &kTimestampShape, Presence::kRequired),
+    wire::DescribeMember<&EndpointSummary::LastModifiedTime>("LastModifiedTime", &kTimestampShape, Presence::kRequired),
+    wire::DescribeMember<&EndpointSummary::EndpointStatus>("EndpointStatus", &kEndpointStatusShape, Presence::kRequired),
+};
+constexpr Shape kEndpointSummaryShape{.name = "EndpointSummary", .kind = Kind::kStructure, .members = kEndpointSummaryMembers};
+constexpr Shape kEndpointSummaryListShape{.name = "EndpointSummaryList", .kind = Kind::kList, .element = &kEndpointSummaryShape, .list = &wire::kListAccess<std::vector<sagemaker::EndpointSummary>>};
+constexpr Member kListEndpointsOutputMembers[] = {
+    wire::DescribeMember<&ListEndpointsOutput::Endpoints>("Endpoints", &kEndpointSummaryListShape, Presence::kRequired),
+    wire::DescribeMember<&ListEndpointsOutput::NextToken>("NextToken", &kPaginationTokenShape, Presence::kOptional),
+};
+constexpr Shape kListEndpointsOutputShape{.name = "ListEndpointsOutput", .kind = Kind::kStructure, .members = kListEndpointsOutputMembers};
+constexpr std::string_view kVariantPropertyTypeValues[] = {"DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig"};
+constexpr Shape kVariantPropertyTypeShape{.name = "VariantPropertyType", .kind = Kind::kString, .values = kVariantPropertyTypeValues};
+constexpr Member kVariantPropertyMembers[] = {
+    wire::DescribeMember<&VariantProperty::VariantPropertyType>("VariantPropertyType", &kVariantPropertyTypeShape, Presence::kRequired),
+};
+constexpr Shape kVariantPropertyShape{.name = "VariantProperty", .kind = Kind::kStructure, .members = kVariantPropertyMembers};
+constexpr Shape kVariantPropertyListShape{.name = "VariantPropertyList", .kind = Kind::kList, .min = 0, .max = 3, .element = &kVariantPropertyShape, .list = &wire::kListAccess<std::vector<sagemaker::VariantProperty>>};
+constexpr Member kUpdateEndpointInputMembers[] = {
+    wire::DescribeMember<&UpdateEndpointInput::EndpointName>("EndpointName", &kEndpointNameShape, Presence::kRequired),
+    wire::DescribeMember<&UpdateEndpointInput::EndpointConfigName>("EndpointConfigName", &kEndpointConfigNameShape, Presence::kRequired),
+    wire::DescribeMember<&UpdateEndpointInput::RetainAllVariantProperties>("RetainAllVariantProperties", &kBooleanShape, Presence::kOptional),
+    wire::DescribeMember<&UpdateEndpointInput::ExcludeRetainedVariantProperties>("ExcludeRetainedVariantProperties", &kVariantPropertyListShape, Presence::kOptional),
+    wire::DescribeMember<&UpdateEndpointInput::DeploymentConfig>("DeploymentConfig", &kDeploymentConfigShape, Presence::kOptional),
+    wire::DescribeMember<&UpdateEndpointInput::RetainDeploymentConfig>("RetainDeploymentConfig", &kBooleanShape, Presence::kOptional),
+};
+constexpr Shape kUpdateEndpointInputShape{.name = "UpdateEndpointInput", .kind = Kind::kStructure, .members = kUpdateEndpointInputMembers};
+constexpr Member kUpdateEndpointOutputMembers[] = {
+    wire::DescribeMember<&UpdateEndpointOutput::EndpointArn>("EndpointArn", &kEndpointArnShape, Presence::kRequired),
+};
+constexpr Shape kUpdateEndpointOutputShape{.name = "UpdateEndpointOutput", .kind = Kind::kStructure, .members = kUpdateEndpointOutputMembers};
+constexpr Member kProductionVariantServerlessUpdateConfigMembers[] = {
+    wire::DescribeMember<&ProductionVariantServerlessUpdateConfig::MaxConcurrency>("MaxConcurrency", &kServerlessMaxConcurrencyShape, Presence::kOptional),
+    wire::DescribeMember<&ProductionVariantServerlessUpdateConfig::ProvisionedConcurrency>("ProvisionedConcurrency", &kServerlessProvisionedConcurrencyShape, Presence::kOptional),
+};
+constexpr Shape kProductionVariantServerlessUpdateConfigShape{.name = "ProductionVariantServerlessUpdateConfig", .kind = Kind::kStructure, .members = kProductionVariantServerlessUpdateConfigMembers};
+constexpr Member kDesiredWeightAndCapacityMembers[] = {
+    wire::DescribeMember<&DesiredWeightAndCapacity::VariantName>("VariantName", &kVariantNameShape, Presence::kRequired),
+    wire::DescribeMember<&DesiredWeightAndCapacity::DesiredWeight>("DesiredWeight", &kVariantWeightShape, Presence::kOptional),
+    wire::DescribeMember<&DesiredWeightAndCapacity::DesiredInstanceCount>("DesiredInstanceCount", &kTaskCountShape, Presence::kOptional),
+    wire::DescribeMember<&DesiredWeightAndCapacity::ServerlessUpdateConfig>("ServerlessUpdateConfig", &kProductionVariantServerlessUpdateConfigShape, Presence::kOptional),
+};
+constexpr Shape kDesiredWeightAndCapacityShape{.name = "DesiredWeightAndCapacity", .kind = Kind::kStructure, .members = kDesiredWeightAndCapacityMembers};
+constexpr Shape kDesiredWeightAndCapacityListShape{.name = "DesiredWeightAndCapacityList", .kind = Kind::kList, .min = 1, .element = &kDesiredWeightAndCapacityShape, .list = &wire::kListAccess<std::vector<sagemaker::DesiredWeightAndCapacity>>};
+constexpr Member kUpdateEndpointWeightsAndCapacitiesInputMembers[] = {
+    wire::DescribeMember<&UpdateEndpointWeightsAndCapacitiesInput::EndpointName>("EndpointName", &kEndpointNameShape, Presence::kRequired),
+    wire::DescribeMember<&UpdateEndpointWeightsAndCapacitiesInput::DesiredWeightsAndCapacities>("DesiredWeightsAndCapacities", &kDesiredWeightAndCapacityListShape, Presence::kRequired),
+};
+constexpr Shape kUpdateEndpointWeightsAndCapacitiesInputShape{.name = "UpdateEndpointWeightsAndCapacitiesInput", .kind = Kind::kStructure, .members = kUpdateEndpointWeightsAndCapacitiesInputMembers};
+constexpr Member kUpdateEndpointWeightsAndCapacitiesOutputMembers[] = {
+    wire::DescribeMember<&UpdateEndpointWeightsAndCapacitiesOutput::EndpointArn>("EndpointArn", &kEndpointArnShape, Presence::kRequired),
+};
+constexpr Shape kUpdateEndpointWeightsAndCapacitiesOutputShape{.name = "UpdateEndpointWeightsAndCapacitiesOutput", .kind = Kind::kStructure, .members = kUpdateEndpointWeightsAndCapacitiesOutputMembers};
+constexpr Member kDeleteEndpointInputMembers[] = {
+    wire::DescribeMember<&DeleteEndpointInput::EndpointName>("EndpointName", &kEndpointNameShape, Presence::kRequired),
+};
+constexpr Shape kDeleteEndpointInputShape{.name = "DeleteEndpointInput", .kind = Kind::kStructure, .members = kDeleteEndpointInputMembers};
+constexpr Shape kDeleteEndpointResponseShape{.name = "DeleteEndpointResponse", .kind = Kind::kStructure};
+constexpr std::string_view kMonitoringScheduleSortKeyValues[] = {"Name", "CreationTime", "Status"};
+constexpr Shape kMonitoringScheduleSortKeyShape{.name = "MonitoringScheduleSortKey", .kind = Kind::kString, .values = kMonitoringScheduleSortKeyValues};
+constexpr std::string_view kScheduleStatusValues[] = {"Pending", "Failed", "Scheduled", "Stopped"};
+constexpr Shape kScheduleStatusShape{.name = "ScheduleStatus", .kind = Kind::kString, .values = kScheduleStatusValues};
+constexpr Shape kMonitoringJobDefinitionNameShape{.name = "MonitoringJobDefinitionName", .kind = Kind::kString, .min = 1, .max = 63, .pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"};
+constexpr std::string_view kMonitoringTypeValues[] = {"DataQuality", "ModelQuality", "ModelBias", "ModelExplainability"};
+constexpr Shape kMonitoringTypeShape{.name = "MonitoringType", .kind = Kind::kString, .values = kMonitoringTypeValues};
+constexpr Member kListMonitoringSchedulesRequestMembers[] = {
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::EndpointName>("EndpointName", &kEndpointNameShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::SortBy>("SortBy", &kMonitoringScheduleSortKeyShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::SortOrder>("SortOrder", &kSortOrderShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::NextToken>("NextToken", &kNextTokenShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::MaxResults>("MaxResults", &kMaxResultsShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::NameContains>("NameContains", &kNameContainsShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::CreationTimeBefore>("CreationTimeBefore", &kTimestampShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::CreationTimeAfter>("CreationTimeAfter", &kTimestampShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::LastModifiedTimeBefore>("LastModifiedTimeBefore", &kTimestampShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::LastModifiedTimeAfter>("LastModifiedTimeAfter", &kTimestampShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::StatusEquals>("StatusEquals", &kScheduleStatusShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::MonitoringJobDefinitionName>("MonitoringJobDefinitionName", &kMonitoringJobDefinitionNameShape, Presence::kOptional),
+    wire::DescribeMember<&ListMonitoringSchedulesRequest::MonitoringTypeEquals>("MonitoringTypeEquals", &kMonitoringTypeShape, Presence::kOptional),
+};
+constexpr Shape kListMonitoringSchedulesRequestShape{.name = "ListMonitoringSchedulesRequest", .kind = Kind::kStructure, .members = kListMonitoringSchedulesRequestMembers};
+constexpr Shape kMonitoringScheduleNameShape{.name = "MonitoringScheduleName", .kind = Kind::kString, .min = 1, .max = 63, .pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"};
+constexpr Shape kMonitoringScheduleArnShape{.name = "MonitoringScheduleArn", .kind = Kind::kString, .min = 0, .max = 256, .pattern = ".*"};
+constexpr Member kMonitoringScheduleSummaryMembers[] = {
+    wire::DescribeMember<&MonitoringScheduleSummary::MonitoringScheduleName>("MonitoringScheduleName", &kMonitoringScheduleNameShape, Presence::kRequired),
+    wire::DescribeMember<&MonitoringScheduleSummary::MonitoringScheduleArn>("MonitoringScheduleArn", &kMonitoringScheduleArnShape, Presence::kRequired),
+    wire::DescribeMember<&MonitoringScheduleSummary::CreationTime>("CreationTime", &kTimestampShape, Presence::kRequired),
+    wire::DescribeMember<&MonitoringScheduleSummary::LastModifiedTime>("LastModifiedTime", &kTimestampShape, Presence::kRequired),
+    wire::DescribeMember<&MonitoringScheduleSummary::MonitoringScheduleStatus>("MonitoringScheduleStatus", &kScheduleStatusShape, Presence::kRequired),
+    wire::DescribeMember<&MonitoringScheduleSummary::EndpointName>("EndpointName", &kEndpointNameShape, Presence::kOptional),
+    wire::DescribeMember<&MonitoringScheduleSummary::MonitoringJobDefinitionName>("MonitoringJobDefinitionName", &kMonitoringJobDefinitionNameShape, Presence::kOptional),
+    wire::DescribeMember<&MonitoringScheduleSummary::MonitoringType>("MonitoringType", &kMonitoringTypeShape, Presence::kOptional),
+};
+constexpr Shape kMonitoringScheduleSummaryShape{.name = "MonitoringScheduleSummary", .kind = Kind::kStructure, .members = kMonitoringScheduleSummaryMembers};
+constexpr Shape kMonitoringScheduleSummaryListShape{.name = "MonitoringScheduleSummaryList", .kind = Kind::kList, .element = &kMonitoringScheduleSummaryShape, .list = &wire::kListAccess<std::vector<sagemaker::MonitoringScheduleSummary>>};
+constexpr Member kListMonitoringSchedulesResponseMembers[] = {
+    wire::DescribeMember<&ListMonitoringSchedulesResponse::MonitoringScheduleSummaries>("MonitoringScheduleSummaries", &kMonitoringScheduleSummaryListShape, Presence::kRequired),
+    wire::DescribeMember<&ListMonitoringSchedulesResponse::NextToken>("NextToken", &kNextTokenShape, Presence::kOptional),
+};
+constexpr Shape kListMonitoringSchedulesResponseShape{.name = "ListMonitoringSchedulesResponse", .kind = Kind::kStructure, .members = kListMonitoringSchedulesResponseMembers};
 constexpr const Shape* kStructures[] = {
     &kMetricDefinitionShape,
     &kTrainingRepositoryAuthConfigShape,
@@ -658,6 +1455,97 @@ constexpr const Shape* kStructures[] = {
     &kAddTagsOutputShape,
     &kDeleteTagsInputShape,
     &kDeleteTagsOutputShape,
+    &kRepositoryAuthConfigShape,
+    &kImageConfigShape,
+    &kInferenceHubAccessConfigShape,
+    &kS3ModelDataSourceShape,
+    &kModelDataSourceShape,
+    &kAdditionalModelDataSourceShape,
+    &kMultiModelConfigShape,
+    &kMetricsEndpointShape,
+    &kContainerMetricsConfigShape,
+    &kContainerDefinitionShape,
+    &kInferenceExecutionConfigShape,
+    &kCreateModelInputShape,
+    &kCreateModelOutputShape,
+    &kDescribeModelInputShape,
+    &kRealTimeInferenceRecommendationShape,
+    &kDeploymentRecommendationShape,
+    &kDescribeModelOutputShape,
+    &kListModelsInputShape,
+    &kModelSummaryShape,
+    &kListModelsOutputShape,
+    &kDeleteModelInputShape,
+    &kDeleteModelResponseShape,
+    &kInstancePoolShape,
+    &kProductionVariantCoreDumpConfigShape,
+    &kProductionVariantServerlessConfigShape,
+    &kProductionVariantManagedInstanceScalingScaleInPolicyShape,
+    &kProductionVariantManagedInstanceScalingShape,
+    &kPrefixAwareRoutingConfigShape,
+    &kProductionVariantRoutingConfigShape,
+    &kProductionVariantCapacityReservationConfigShape,
+    &kAcceleratorPartitionLayoutShape,
+    &kProductionVariantShape,
+    &kCaptureOptionShape,
+    &kCaptureContentTypeHeaderShape,
+    &kDataCaptureConfigShape,
+    &kAsyncInferenceClientConfigShape,
+    &kAsyncInferenceNotificationConfigShape,
+    &kAsyncInferenceOutputConfigShape,
+    &kAsyncInferenceConfigShape,
+    &kClarifyInferenceConfigShape,
+    &kClarifyShapBaselineConfigShape,
+    &kClarifyTextConfigShape,
+    &kClarifyShapConfigShape,
+    &kClarifyExplainerConfigShape,
+    &kExplainerConfigShape,
+    &kMetricsConfigShape,
+    &kCrossRegionTrafficConfigShape,
+    &kCreateEndpointConfigInputShape,
+    &kCreateEndpointConfigOutputShape,
+    &kDescribeEndpointConfigInputShape,
+    &kDescribeEndpointConfigOutputShape,
+    &kListEndpointConfigsInputShape,
+    &kEndpointConfigSummaryShape,
+    &kListEndpointConfigsOutputShape,
+    &kDeleteEndpointConfigInputShape,
+    &kDeleteEndpointConfigResponseShape,
+    &kCapacitySizeShape,
+    &kTrafficRoutingConfigShape,
+    &kBlueGreenUpdatePolicyShape,
+    &kRollingUpdatePolicyShape,
+    &kAlarmShape,
+    &kAutoRollbackConfigShape,
+    &kDeploymentConfigShape,
+    &kCreateEndpointInputShape,
+    &kCreateEndpointOutputShape,
+    &kDescribeEndpointInputShape,
+    &kDeployedImageShape,
+    &kInstancePoolSummaryShape,
+    &kProductionVariantStatusShape,
+    &kEc2CapacityReservationShape,
+    &kProductionVariantCapacityReservationSummaryShape,
+    &kProductionVariantSummaryShape,
+    &kDataCaptureConfigSummaryShape,
+    &kPendingProductionVariantSummaryShape,
+    &kPendingDeploymentSummaryShape,
+    &kDescribeEndpointOutputShape,
+    &kListEndpointsInputShape,
+    &kEndpointSummaryShape,
+    &kListEndpointsOutputShape,
+    &kVariantPropertyShape,
+    &kUpdateEndpointInputShape,
+    &kUpdateEndpointOutputShape,
+    &kProductionVariantServerlessUpdateConfigShape,
+    &kDesiredWeightAndCapacityShape,
+    &kUpdateEndpointWeightsAndCapacitiesInputShape,
+    &kUpdateEndpointWeightsAndCapacitiesOutputShape,
+    &kDeleteEndpointInputShape,
+    &kDeleteEndpointResponseShape,
+    &kListMonitoringSchedulesRequestShape,
+    &kMonitoringScheduleSummaryShape,
+    &kListMonitoringSchedulesResponseShape,
 };
 // clang-format on
 
@@ -722,6 +1610,97 @@ const wire::Shape& ShapeOf(const AddTagsInput*) { return kAddTagsInputShape; }
 const wire::Shape& ShapeOf(const AddTagsOutput*) { return kAddTagsOutputShape; }
 const wire::Shape& ShapeOf(const DeleteTagsInput*) { return kDeleteTagsInputShape; }
 const wire::Shape& ShapeOf(const DeleteTagsOutput*) { return kDeleteTagsOutputShape; }
+const wire::Shape& ShapeOf(const RepositoryAuthConfig*) { return kRepositoryAuthConfigShape; }
+const wire::Shape& ShapeOf(const ImageConfig*) { return kImageConfigShape; }
+const wire::Shape& ShapeOf(const InferenceHubAccessConfig*) { return kInferenceHubAccessConfigShape; }
+const wire::Shape& ShapeOf(const S3ModelDataSource*) { return kS3ModelDataSourceShape; }
+const wire::Shape& ShapeOf(const ModelDataSource*) { return kModelDataSourceShape; }
+const wire::Shape& ShapeOf(const AdditionalModelDataSource*) { return kAdditionalModelDataSourceShape; }
+const wire::Shape& ShapeOf(const MultiModelConfig*) { return kMultiModelConfigShape; }
+const wire::Shape& ShapeOf(const MetricsEndpoint*) { return kMetricsEndpointShape; }
+const wire::Shape& ShapeOf(const ContainerMetricsConfig*) { return kContainerMetricsConfigShape; }
+const wire::Shape& ShapeOf(const ContainerDefinition*) { return kContainerDefinitionShape; }
+const wire::Shape& ShapeOf(const InferenceExecutionConfig*) { return kInferenceExecutionConfigShape; }
+const wire::Shape& ShapeOf(const CreateModelInput*) { return kCreateModelInputShape; }
+const wire::Shape& ShapeOf(const CreateModelOutput*) { return kCreateModelOutputShape; }
+const wire::Shape& ShapeOf(const DescribeModelInput*) { return kDescribeModelInputShape; }
+const wire::Shape& ShapeOf(const RealTimeInferenceRecommendation*) { return kRealTimeInferenceRecommendationShape; }
+const wire::Shape& ShapeOf(const DeploymentRecommendation*) { return kDeploymentRecommendationShape; }
+const wire::Shape& ShapeOf(const DescribeModelOutput*) { return kDescribeModelOutputShape; }
+const wire::Shape& ShapeOf(const ListModelsInput*) { return kListModelsInputShape; }
+const wire::Shape& ShapeOf(const ModelSummary*) { return kModelSummaryShape; }
+const wire::Shape& ShapeOf(const ListModelsOutput*) { return kListModelsOutputShape; }
+const wire::Shape& ShapeOf(const DeleteModelInput*) { return kDeleteModelInputShape; }
+const wire::Shape& ShapeOf(const DeleteModelResponse*) { return kDeleteModelResponseShape; }
+const wire::Shape& ShapeOf(const InstancePool*) { return kInstancePoolShape; }
+const wire::Shape& ShapeOf(const ProductionVariantCoreDumpConfig*) { return kProductionVariantCoreDumpConfigShape; }
+const wire::Shape& ShapeOf(const ProductionVariantServerlessConfig*) { return kProductionVariantServerlessConfigShape; }
+const wire::Shape& ShapeOf(const ProductionVariantManagedInstanceScalingScaleInPolicy*) { return kProductionVariantManagedInstanceScalingScaleInPolicyShape; }
+const wire::Shape& ShapeOf(const ProductionVariantManagedInstanceScaling*) { return kProductionVariantManagedInstanceScalingShape; }
+const wire::Shape& ShapeOf(const PrefixAwareRoutingConfig*) { return kPrefixAwareRoutingConfigShape; }
+const wire::Shape& ShapeOf(const ProductionVariantRoutingConfig*) { return kProductionVariantRoutingConfigShape; }
+const wire::Shape& ShapeOf(const ProductionVariantCapacityReservationConfig*) { return kProductionVariantCapacityReservationConfigShape; }
+const wire::Shape& ShapeOf(const AcceleratorPartitionLayout*) { return kAcceleratorPartitionLayoutShape; }
+const wire::Shape& ShapeOf(const ProductionVariant*) { return kProductionVariantShape; }
+const wire::Shape& ShapeOf(const CaptureOption*) { return kCaptureOptionShape; }
+const wire::Shape& ShapeOf(const CaptureContentTypeHeader*) { return kCaptureContentTypeHeaderShape; }
+const wire::Shape& ShapeOf(const DataCaptureConfig*) { return kDataCaptureConfigShape; }
+const wire::Shape& ShapeOf(const AsyncInferenceClientConfig*) { return kAsyncInferenceClientConfigShape; }
+const wire::Shape& ShapeOf(const AsyncInferenceNotificationConfig*) { return kAsyncInferenceNotificationConfigShape; }
+const wire::Shape& ShapeOf(const AsyncInferenceOutputConfig*) { return kAsyncInferenceOutputConfigShape; }
+const wire::Shape& ShapeOf(const AsyncInferenceConfig*) { return kAsyncInferenceConfigShape; }
+const wire::Shape& ShapeOf(const ClarifyInferenceConfig*) { return kClarifyInferenceConfigShape; }
+const wire::Shape& ShapeOf(const ClarifyShapBaselineConfig*) { return kClarifyShapBaselineConfigShape; }
+const wire::Shape& ShapeOf(const ClarifyTextConfig*) { return kClarifyTextConfigShape; }
+const wire::Shape& ShapeOf(const ClarifyShapConfig*) { return kClarifyShapConfigShape; }
+const wire::Shape& ShapeOf(const ClarifyExplainerConfig*) { return kClarifyExplainerConfigShape; }
+const wire::Shape& ShapeOf(const ExplainerConfig*) { return kExplainerConfigShape; }
+const wire::Shape& ShapeOf(const MetricsConfig*) { return kMetricsConfigShape; }
+const wire::Shape& ShapeOf(const CrossRegionTrafficConfig*) { return kCrossRegionTrafficConfigShape; }
+const wire::Shape& ShapeOf(const CreateEndpointConfigInput*) { return kCreateEndpointConfigInputShape; }
+const wire::Shape& ShapeOf(const CreateEndpointConfigOutput*) { return kCreateEndpointConfigOutputShape; }
+const wire::Shape& ShapeOf(const DescribeEndpointConfigInput*) { return kDescribeEndpointConfigInputShape; }
+const wire::Shape& ShapeOf(const DescribeEndpointConfigOutput*) { return kDescribeEndpointConfigOutputShape; }
+const wire::Shape& ShapeOf(const ListEndpointConfigsInput*) { return kListEndpointConfigsInputShape; }
+const wire::Shape& ShapeOf(const EndpointConfigSummary*) { return kEndpointConfigSummaryShape; }
+const wire::Shape& ShapeOf(const ListEndpointConfigsOutput*) { return kListEndpointConfigsOutputShape; }
+const wire::Shape& ShapeOf(const DeleteEndpointConfigInput*) { return kDeleteEndpointConfigInputShape; }
+const wire::Shape& ShapeOf(const DeleteEndpointConfigResponse*) { return kDeleteEndpointConfigResponseShape; }
+const wire::Shape& ShapeOf(const CapacitySize*) { return kCapacitySizeShape; }
+const wire::Shape& ShapeOf(const TrafficRoutingConfig*) { return kTrafficRoutingConfigShape; }
+const wire::Shape& ShapeOf(const BlueGreenUpdatePolicy*) { return kBlueGreenUpdatePolicyShape; }
+const wire::Shape& ShapeOf(const RollingUpdatePolicy*) { return kRollingUpdatePolicyShape; }
+const wire::Shape& ShapeOf(const Alarm*) { return kAlarmShape; }
+const wire::Shape& ShapeOf(const AutoRollbackConfig*) { return kAutoRollbackConfigShape; }
+const wire::Shape& ShapeOf(const DeploymentConfig*) { return kDeploymentConfigShape; }
+const wire::Shape& ShapeOf(const CreateEndpointInput*) { return kCreateEndpointInputShape; }
+const wire::Shape& ShapeOf(const CreateEndpointOutput*) { return kCreateEndpointOutputShape; }
+const wire::Shape& ShapeOf(const DescribeEndpointInput*) { return kDescribeEndpointInputShape; }
+const wire::Shape& ShapeOf(const DeployedImage*) { return kDeployedImageShape; }
+const wire::Shape& ShapeOf(const InstancePoolSummary*) { return kInstancePoolSummaryShape; }
+const wire::Shape& ShapeOf(const ProductionVariantStatus*) { return kProductionVariantStatusShape; }
+const wire::Shape& ShapeOf(const Ec2CapacityReservation*) { return kEc2CapacityReservationShape; }
+const wire::Shape& ShapeOf(const ProductionVariantCapacityReservationSummary*) { return kProductionVariantCapacityReservationSummaryShape; }
+const wire::Shape& ShapeOf(const ProductionVariantSummary*) { return kProductionVariantSummaryShape; }
+const wire::Shape& ShapeOf(const DataCaptureConfigSummary*) { return kDataCaptureConfigSummaryShape; }
+const wire::Shape& ShapeOf(const PendingProductionVariantSummary*) { return kPendingProductionVariantSummaryShape; }
+const wire::Shape& ShapeOf(const PendingDeploymentSummary*) { return kPendingDeploymentSummaryShape; }
+const wire::Shape& ShapeOf(const DescribeEndpointOutput*) { return kDescribeEndpointOutputShape; }
+const wire::Shape& ShapeOf(const ListEndpointsInput*) { return kListEndpointsInputShape; }
+const wire::Shape& ShapeOf(const EndpointSummary*) { return kEndpointSummaryShape; }
+const wire::Shape& ShapeOf(const ListEndpointsOutput*) { return kListEndpointsOutputShape; }
+const wire::Shape& ShapeOf(const VariantProperty*) { return kVariantPropertyShape; }
+const wire::Shape& ShapeOf(const UpdateEndpointInput*) { return kUpdateEndpointInputShape; }
+const wire::Shape& ShapeOf(const UpdateEndpointOutput*) { return kUpdateEndpointOutputShape; }
+const wire::Shape& ShapeOf(const ProductionVariantServerlessUpdateConfig*) { return kProductionVariantServerlessUpdateConfigShape; }
+const wire::Shape& ShapeOf(const DesiredWeightAndCapacity*) { return kDesiredWeightAndCapacityShape; }
+const wire::Shape& ShapeOf(const UpdateEndpointWeightsAndCapacitiesInput*) { return kUpdateEndpointWeightsAndCapacitiesInputShape; }
+const wire::Shape& ShapeOf(const UpdateEndpointWeightsAndCapacitiesOutput*) { return kUpdateEndpointWeightsAndCapacitiesOutputShape; }
+const wire::Shape& ShapeOf(const DeleteEndpointInput*) { return kDeleteEndpointInputShape; }
+const wire::Shape& ShapeOf(const DeleteEndpointResponse*) { return kDeleteEndpointResponseShape; }
+const wire::Shape& ShapeOf(const ListMonitoringSchedulesRequest*) { return kListMonitoringSchedulesRequestShape; }
+const wire::Shape& ShapeOf(const MonitoringScheduleSummary*) { return kMonitoringScheduleSummaryShape; }
+const wire::Shape& ShapeOf(const ListMonitoringSchedulesResponse*) { return kListMonitoringSchedulesResponseShape; }
 
 std::span<const wire::Shape* const> Structures() { return kStructures; }
 

@@ -565,6 +565,814 @@ struct DeleteTagsOutput {
   bool operator==(const DeleteTagsOutput&) const = default;
 };
 
+struct RepositoryAuthConfig {
+  std::string RepositoryCredentialsProviderArn;
+
+  bool operator==(const RepositoryAuthConfig&) const = default;
+};
+
+struct ImageConfig {
+  std::string RepositoryAccessMode;
+  std::optional<sagemaker::RepositoryAuthConfig> RepositoryAuthConfig;
+
+  bool operator==(const ImageConfig&) const = default;
+};
+
+struct InferenceHubAccessConfig {
+  std::string HubContentArn;
+
+  bool operator==(const InferenceHubAccessConfig&) const = default;
+};
+
+struct S3ModelDataSource {
+  std::string S3Uri;
+  std::string S3DataType;
+  std::string CompressionType;
+  std::optional<sagemaker::ModelAccessConfig> ModelAccessConfig;
+  std::optional<sagemaker::InferenceHubAccessConfig> HubAccessConfig;
+  std::optional<std::string> ManifestS3Uri;
+  std::optional<std::string> ETag;
+  std::optional<std::string> ManifestEtag;
+
+  bool operator==(const S3ModelDataSource&) const = default;
+};
+
+struct ModelDataSource {
+  std::optional<sagemaker::S3ModelDataSource> S3DataSource;
+
+  bool operator==(const ModelDataSource&) const = default;
+};
+
+struct AdditionalModelDataSource {
+  std::string ChannelName;
+  sagemaker::S3ModelDataSource S3DataSource;
+
+  bool operator==(const AdditionalModelDataSource&) const = default;
+};
+
+struct MultiModelConfig {
+  std::optional<std::string> ModelCacheSetting;
+
+  bool operator==(const MultiModelConfig&) const = default;
+};
+
+struct MetricsEndpoint {
+  std::string MetricsEndpointPath;
+  std::optional<int64_t> MetricPublishFrequencyInSeconds;
+
+  bool operator==(const MetricsEndpoint&) const = default;
+};
+
+struct ContainerMetricsConfig {
+  std::vector<sagemaker::MetricsEndpoint> MetricsEndpoints;
+
+  bool operator==(const ContainerMetricsConfig&) const = default;
+};
+
+struct ContainerDefinition {
+  std::optional<std::string> ContainerHostname;
+  std::optional<std::string> Image;
+  std::optional<sagemaker::ImageConfig> ImageConfig;
+  std::optional<std::string> Mode;
+  std::optional<std::string> ModelDataUrl;
+  std::optional<sagemaker::ModelDataSource> ModelDataSource;
+  std::vector<sagemaker::AdditionalModelDataSource> AdditionalModelDataSources;
+  std::map<std::string, std::string> Environment;
+  std::optional<std::string> ModelPackageName;
+  std::optional<std::string> InferenceSpecificationName;
+  std::optional<sagemaker::MultiModelConfig> MultiModelConfig;
+  std::optional<sagemaker::ContainerMetricsConfig> ContainerMetricsConfig;
+
+  bool operator==(const ContainerDefinition&) const = default;
+};
+
+struct InferenceExecutionConfig {
+  std::string Mode;
+
+  bool operator==(const InferenceExecutionConfig&) const = default;
+};
+
+struct CreateModelInput {
+  std::string ModelName;
+  std::optional<sagemaker::ContainerDefinition> PrimaryContainer;
+  std::vector<sagemaker::ContainerDefinition> Containers;
+  std::optional<sagemaker::InferenceExecutionConfig> InferenceExecutionConfig;
+  std::optional<std::string> ExecutionRoleArn;
+  std::vector<sagemaker::Tag> Tags;
+  std::optional<sagemaker::VpcConfig> VpcConfig;
+  std::optional<bool> EnableNetworkIsolation;
+
+  bool operator==(const CreateModelInput&) const = default;
+};
+
+struct CreateModelOutput {
+  std::string ModelArn;
+
+  bool operator==(const CreateModelOutput&) const = default;
+};
+
+struct DescribeModelInput {
+  std::string ModelName;
+
+  bool operator==(const DescribeModelInput&) const = default;
+};
+
+struct RealTimeInferenceRecommendation {
+  std::string RecommendationId;
+  std::string InstanceType;
+  std::map<std::string, std::string> Environment;
+
+  bool operator==(const RealTimeInferenceRecommendation&) const = default;
+};
+
+struct DeploymentRecommendation {
+  std::string RecommendationStatus;
+  std::vector<sagemaker::RealTimeInferenceRecommendation> RealTimeInferenceRecommendations;
+
+  bool operator==(const DeploymentRecommendation&) const = default;
+};
+
+struct DescribeModelOutput {
+  std::string ModelName;
+  std::optional<sagemaker::ContainerDefinition> PrimaryContainer;
+  std::vector<sagemaker::ContainerDefinition> Containers;
+  std::optional<sagemaker::InferenceExecutionConfig> InferenceExecutionConfig;
+  std::optional<std::string> ExecutionRoleArn;
+  std::optional<sagemaker::VpcConfig> VpcConfig;
+  wire::Timestamp CreationTime;
+  std::string ModelArn;
+  std::optional<bool> EnableNetworkIsolation;
+  std::optional<sagemaker::DeploymentRecommendation> DeploymentRecommendation;
+
+  bool operator==(const DescribeModelOutput&) const = default;
+};
+
+struct ListModelsInput {
+  std::optional<std::string> SortBy;
+  std::optional<std::string> SortOrder;
+  std::optional<std::string> NextToken;
+  std::optional<int64_t> MaxResults;
+  std::optional<std::string> NameContains;
+  std::optional<wire::Timestamp> CreationTimeBefore;
+  std::optional<wire::Timestamp> CreationTimeAfter;
+
+  bool operator==(const ListModelsInput&) const = default;
+};
+
+struct ModelSummary {
+  std::string ModelName;
+  std::string ModelArn;
+  wire::Timestamp CreationTime;
+
+  bool operator==(const ModelSummary&) const = default;
+};
+
+struct ListModelsOutput {
+  std::vector<sagemaker::ModelSummary> Models;
+  std::optional<std::string> NextToken;
+
+  bool operator==(const ListModelsOutput&) const = default;
+};
+
+struct DeleteModelInput {
+  std::string ModelName;
+
+  bool operator==(const DeleteModelInput&) const = default;
+};
+
+struct DeleteModelResponse {
+  bool operator==(const DeleteModelResponse&) const = default;
+};
+
+struct InstancePool {
+  std::string InstanceType;
+  std::optional<std::string> ModelNameOverride;
+  int64_t Priority = 0;
+
+  bool operator==(const InstancePool&) const = default;
+};
+
+struct ProductionVariantCoreDumpConfig {
+  std::string DestinationS3Uri;
+  std::optional<std::string> KmsKeyId;
+
+  bool operator==(const ProductionVariantCoreDumpConfig&) const = default;
+};
+
+struct ProductionVariantServerlessConfig {
+  int64_t MemorySizeInMB = 0;
+  int64_t MaxConcurrency = 0;
+  std::optional<int64_t> ProvisionedConcurrency;
+
+  bool operator==(const ProductionVariantServerlessConfig&) const = default;
+};
+
+struct ProductionVariantManagedInstanceScalingScaleInPolicy {
+  std::string Strategy;
+  std::optional<int64_t> MaximumStepSize;
+  std::optional<int64_t> CooldownInMinutes;
+
+  bool operator==(const ProductionVariantManagedInstanceScalingScaleInPolicy&) const = default;
+};
+
+struct ProductionVariantManagedInstanceScaling {
+  std::optional<std::string> Status;
+  std::optional<int64_t> MinInstanceCount;
+  std::optional<int64_t> MaxInstanceCount;
+  std::optional<sagemaker::ProductionVariantManagedInstanceScalingScaleInPolicy> ScaleInPolicy;
+
+  bool operator==(const ProductionVariantManagedInstanceScaling&) const = default;
+};
+
+struct PrefixAwareRoutingConfig {
+  std::optional<int64_t> PrefixLength;
+  std::optional<int64_t> ConcurrencyThreshold;
+
+  bool operator==(const PrefixAwareRoutingConfig&) const = default;
+};
+
+struct ProductionVariantRoutingConfig {
+  std::string RoutingStrategy;
+  std::optional<sagemaker::PrefixAwareRoutingConfig> PrefixAwareRoutingConfig;
+
+  bool operator==(const ProductionVariantRoutingConfig&) const = default;
+};
+
+struct ProductionVariantCapacityReservationConfig {
+  std::optional<std::string> CapacityReservationPreference;
+  std::optional<std::string> MlReservationArn;
+
+  bool operator==(const ProductionVariantCapacityReservationConfig&) const = default;
+};
+
+struct AcceleratorPartitionLayout {
+  std::vector<std::string> AcceleratorPartitionTypes;
+
+  bool operator==(const AcceleratorPartitionLayout&) const = default;
+};
+
+struct ProductionVariant {
+  std::string VariantName;
+  std::optional<std::string> ModelName;
+  std::optional<int64_t> InitialInstanceCount;
+  std::optional<std::string> InstanceType;
+  std::vector<sagemaker::InstancePool> InstancePools;
+  std::optional<int64_t> VariantInstanceProvisionTimeoutInSeconds;
+  std::optional<double> InitialVariantWeight;
+  std::optional<std::string> AcceleratorType;
+  std::optional<sagemaker::ProductionVariantCoreDumpConfig> CoreDumpConfig;
+  std::optional<sagemaker::ProductionVariantServerlessConfig> ServerlessConfig;
+  std::optional<int64_t> VolumeSizeInGB;
+  std::optional<int64_t> ModelDataDownloadTimeoutInSeconds;
+  std::optional<int64_t> ContainerStartupHealthCheckTimeoutInSeconds;
+  std::optional<bool> EnableSSMAccess;
+  std::optional<sagemaker::ProductionVariantManagedInstanceScaling> ManagedInstanceScaling;
+  std::optional<sagemaker::ProductionVariantRoutingConfig> RoutingConfig;
+  std::optional<std::string> InferenceAmiVersion;
+  std::optional<sagemaker::ProductionVariantCapacityReservationConfig> CapacityReservationConfig;
+  std::vector<sagemaker::AcceleratorPartitionLayout> AcceleratorPartitionLayouts;
+
+  bool operator==(const ProductionVariant&) const = default;
+};
+
+struct CaptureOption {
+  std::string CaptureMode;
+
+  bool operator==(const CaptureOption&) const = default;
+};
+
+struct CaptureContentTypeHeader {
+  std::vector<std::string> CsvContentTypes;
+  std::vector<std::string> JsonContentTypes;
+
+  bool operator==(const CaptureContentTypeHeader&) const = default;
+};
+
+struct DataCaptureConfig {
+  std::optional<bool> EnableCapture;
+  int64_t InitialSamplingPercentage = 0;
+  std::string DestinationS3Uri;
+  std::optional<std::string> KmsKeyId;
+  std::vector<sagemaker::CaptureOption> CaptureOptions;
+  std::optional<sagemaker::CaptureContentTypeHeader> CaptureContentTypeHeader;
+
+  bool operator==(const DataCaptureConfig&) const = default;
+};
+
+struct AsyncInferenceClientConfig {
+  std::optional<int64_t> MaxConcurrentInvocationsPerInstance;
+
+  bool operator==(const AsyncInferenceClientConfig&) const = default;
+};
+
+struct AsyncInferenceNotificationConfig {
+  std::optional<std::string> SuccessTopic;
+  std::optional<std::string> ErrorTopic;
+  std::vector<std::string> IncludeInferenceResponseIn;
+
+  bool operator==(const AsyncInferenceNotificationConfig&) const = default;
+};
+
+struct AsyncInferenceOutputConfig {
+  std::optional<std::string> KmsKeyId;
+  std::optional<std::string> S3OutputPath;
+  std::optional<sagemaker::AsyncInferenceNotificationConfig> NotificationConfig;
+  std::optional<std::string> S3FailurePath;
+
+  bool operator==(const AsyncInferenceOutputConfig&) const = default;
+};
+
+struct AsyncInferenceConfig {
+  std::optional<sagemaker::AsyncInferenceClientConfig> ClientConfig;
+  sagemaker::AsyncInferenceOutputConfig OutputConfig;
+
+  bool operator==(const AsyncInferenceConfig&) const = default;
+};
+
+struct ClarifyInferenceConfig {
+  std::optional<std::string> FeaturesAttribute;
+  std::optional<std::string> ContentTemplate;
+  std::optional<int64_t> MaxRecordCount;
+  std::optional<int64_t> MaxPayloadInMB;
+  std::optional<int64_t> ProbabilityIndex;
+  std::optional<int64_t> LabelIndex;
+  std::optional<std::string> ProbabilityAttribute;
+  std::optional<std::string> LabelAttribute;
+  std::vector<std::string> LabelHeaders;
+  std::vector<std::string> FeatureHeaders;
+  std::vector<std::string> FeatureTypes;
+
+  bool operator==(const ClarifyInferenceConfig&) const = default;
+};
+
+struct ClarifyShapBaselineConfig {
+  std::optional<std::string> MimeType;
+  std::optional<std::string> ShapBaseline;
+  std::optional<std::string> ShapBaselineUri;
+
+  bool operator==(const ClarifyShapBaselineConfig&) const = default;
+};
+
+struct ClarifyTextConfig {
+  std::string Language;
+  std::string Granularity;
+
+  bool operator==(const ClarifyTextConfig&) const = default;
+};
+
+struct ClarifyShapConfig {
+  sagemaker::ClarifyShapBaselineConfig ShapBaselineConfig;
+  std::optional<int64_t> NumberOfSamples;
+  std::optional<bool> UseLogit;
+  std::optional<int64_t> Seed;
+  std::optional<sagemaker::ClarifyTextConfig> TextConfig;
+
+  bool operator==(const ClarifyShapConfig&) const = default;
+};
+
+struct ClarifyExplainerConfig {
+  std::optional<std::string> EnableExplanations;
+  std::optional<sagemaker::ClarifyInferenceConfig> InferenceConfig;
+  sagemaker::ClarifyShapConfig ShapConfig;
+
+  bool operator==(const ClarifyExplainerConfig&) const = default;
+};
+
+struct ExplainerConfig {
+  std::optional<sagemaker::ClarifyExplainerConfig> ClarifyExplainerConfig;
+
+  bool operator==(const ExplainerConfig&) const = default;
+};
+
+struct MetricsConfig {
+  std::optional<bool> EnableEnhancedMetrics;
+  std::optional<bool> EnableDetailedObservability;
+  std::optional<int64_t> MetricPublishFrequencyInSeconds;
+
+  bool operator==(const MetricsConfig&) const = default;
+};
+
+struct CrossRegionTrafficConfig {
+  int64_t MaxInvocationsPerSecondPerInstance = 0;
+  int64_t MaxCrossRegionPercentPerEndpoint = 0;
+
+  bool operator==(const CrossRegionTrafficConfig&) const = default;
+};
+
+struct CreateEndpointConfigInput {
+  std::string EndpointConfigName;
+  std::vector<sagemaker::ProductionVariant> ProductionVariants;
+  std::optional<sagemaker::DataCaptureConfig> DataCaptureConfig;
+  std::vector<sagemaker::Tag> Tags;
+  std::optional<std::string> KmsKeyId;
+  std::optional<sagemaker::AsyncInferenceConfig> AsyncInferenceConfig;
+  std::optional<sagemaker::ExplainerConfig> ExplainerConfig;
+  std::vector<sagemaker::ProductionVariant> ShadowProductionVariants;
+  std::optional<std::string> ExecutionRoleArn;
+  std::optional<sagemaker::VpcConfig> VpcConfig;
+  std::optional<bool> EnableNetworkIsolation;
+  std::optional<sagemaker::MetricsConfig> MetricsConfig;
+  std::optional<sagemaker::CrossRegionTrafficConfig> CrossRegionTrafficConfig;
+
+  bool operator==(const CreateEndpointConfigInput&) const = default;
+};
+
+struct CreateEndpointConfigOutput {
+  std::string EndpointConfigArn;
+
+  bool operator==(const CreateEndpointConfigOutput&) const = default;
+};
+
+struct DescribeEndpointConfigInput {
+  std::string EndpointConfigName;
+
+  bool operator==(const DescribeEndpointConfigInput&) const = default;
+};
+
+struct DescribeEndpointConfigOutput {
+  std::string EndpointConfigName;
+  std::string EndpointConfigArn;
+  std::vector<sagemaker::ProductionVariant> ProductionVariants;
+  std::optional<sagemaker::DataCaptureConfig> DataCaptureConfig;
+  std::optional<std::string> KmsKeyId;
+  wire::Timestamp CreationTime;
+  std::optional<sagemaker::AsyncInferenceConfig> AsyncInferenceConfig;
+  std::optional<sagemaker::ExplainerConfig> ExplainerConfig;
+  std::vector<sagemaker::ProductionVariant> ShadowProductionVariants;
+  std::optional<std::string> ExecutionRoleArn;
+  std::optional<sagemaker::VpcConfig> VpcConfig;
+  std::optional<bool> EnableNetworkIsolation;
+  std::optional<sagemaker::MetricsConfig> MetricsConfig;
+  std::optional<sagemaker::CrossRegionTrafficConfig> CrossRegionTrafficConfig;
+
+  bool operator==(const DescribeEndpointConfigOutput&) const = default;
+};
+
+struct ListEndpointConfigsInput {
+  std::optional<std::string> SortBy;
+  std::optional<std::string> SortOrder;
+  std::optional<std::string> NextToken;
+  std::optional<int64_t> MaxResults;
+  std::optional<std::string> NameContains;
+  std::optional<wire::Timestamp> CreationTimeBefore;
+  std::optional<wire::Timestamp> CreationTimeAfter;
+
+  bool operator==(const ListEndpointConfigsInput&) const = default;
+};
+
+struct EndpointConfigSummary {
+  std::string EndpointConfigName;
+  std::string EndpointConfigArn;
+  wire::Timestamp CreationTime;
+
+  bool operator==(const EndpointConfigSummary&) const = default;
+};
+
+struct ListEndpointConfigsOutput {
+  std::vector<sagemaker::EndpointConfigSummary> EndpointConfigs;
+  std::optional<std::string> NextToken;
+
+  bool operator==(const ListEndpointConfigsOutput&) const = default;
+};
+
+struct DeleteEndpointConfigInput {
+  std::string EndpointConfigName;
+
+  bool operator==(const DeleteEndpointConfigInput&) const = default;
+};
+
+struct DeleteEndpointConfigResponse {
+  bool operator==(const DeleteEndpointConfigResponse&) const = default;
+};
+
+struct CapacitySize {
+  std::string Type;
+  int64_t Value = 0;
+
+  bool operator==(const CapacitySize&) const = default;
+};
+
+struct TrafficRoutingConfig {
+  std::string Type;
+  int64_t WaitIntervalInSeconds = 0;
+  std::optional<sagemaker::CapacitySize> CanarySize;
+  std::optional<sagemaker::CapacitySize> LinearStepSize;
+
+  bool operator==(const TrafficRoutingConfig&) const = default;
+};
+
+struct BlueGreenUpdatePolicy {
+  sagemaker::TrafficRoutingConfig TrafficRoutingConfiguration;
+  std::optional<int64_t> TerminationWaitInSeconds;
+  std::optional<int64_t> MaximumExecutionTimeoutInSeconds;
+
+  bool operator==(const BlueGreenUpdatePolicy&) const = default;
+};
+
+struct RollingUpdatePolicy {
+  sagemaker::CapacitySize MaximumBatchSize;
+  int64_t WaitIntervalInSeconds = 0;
+  std::optional<int64_t> MaximumExecutionTimeoutInSeconds;
+  std::optional<sagemaker::CapacitySize> RollbackMaximumBatchSize;
+
+  bool operator==(const RollingUpdatePolicy&) const = default;
+};
+
+struct Alarm {
+  std::optional<std::string> AlarmName;
+
+  bool operator==(const Alarm&) const = default;
+};
+
+struct AutoRollbackConfig {
+  std::vector<sagemaker::Alarm> Alarms;
+
+  bool operator==(const AutoRollbackConfig&) const = default;
+};
+
+struct DeploymentConfig {
+  std::optional<sagemaker::BlueGreenUpdatePolicy> BlueGreenUpdatePolicy;
+  std::optional<sagemaker::RollingUpdatePolicy> RollingUpdatePolicy;
+  std::optional<sagemaker::AutoRollbackConfig> AutoRollbackConfiguration;
+
+  bool operator==(const DeploymentConfig&) const = default;
+};
+
+struct CreateEndpointInput {
+  std::string EndpointName;
+  std::string EndpointConfigName;
+  std::optional<sagemaker::DeploymentConfig> DeploymentConfig;
+  std::vector<sagemaker::Tag> Tags;
+
+  bool operator==(const CreateEndpointInput&) const = default;
+};
+
+struct CreateEndpointOutput {
+  std::string EndpointArn;
+
+  bool operator==(const CreateEndpointOutput&) const = default;
+};
+
+struct DescribeEndpointInput {
+  std::string EndpointName;
+
+  bool operator==(const DescribeEndpointInput&) const = default;
+};
+
+struct DeployedImage {
+  std::optional<std::string> SpecifiedImage;
+  std::optional<std::string> ResolvedImage;
+  std::optional<wire::Timestamp> ResolutionTime;
+
+  bool operator==(const DeployedImage&) const = default;
+};
+
+struct InstancePoolSummary {
+  std::string InstanceType;
+  int64_t CurrentInstanceCount = 0;
+
+  bool operator==(const InstancePoolSummary&) const = default;
+};
+
+struct ProductionVariantStatus {
+  std::string Status;
+  std::optional<std::string> StatusMessage;
+  std::optional<wire::Timestamp> StartTime;
+
+  bool operator==(const ProductionVariantStatus&) const = default;
+};
+
+struct Ec2CapacityReservation {
+  std::optional<std::string> Ec2CapacityReservationId;
+  std::optional<int64_t> TotalInstanceCount;
+  std::optional<int64_t> AvailableInstanceCount;
+  std::optional<int64_t> UsedByCurrentEndpoint;
+
+  bool operator==(const Ec2CapacityReservation&) const = default;
+};
+
+struct ProductionVariantCapacityReservationSummary {
+  std::optional<std::string> MlReservationArn;
+  std::optional<std::string> CapacityReservationPreference;
+  std::optional<int64_t> TotalInstanceCount;
+  std::optional<int64_t> AvailableInstanceCount;
+  std::optional<int64_t> UsedByCurrentEndpoint;
+  std::vector<sagemaker::Ec2CapacityReservation> Ec2CapacityReservations;
+
+  bool operator==(const ProductionVariantCapacityReservationSummary&) const = default;
+};
+
+struct ProductionVariantSummary {
+  std::string VariantName;
+  std::vector<sagemaker::DeployedImage> DeployedImages;
+  std::optional<double> CurrentWeight;
+  std::optional<double> DesiredWeight;
+  std::optional<int64_t> CurrentInstanceCount;
+  std::optional<int64_t> DesiredInstanceCount;
+  std::vector<sagemaker::InstancePoolSummary> InstancePools;
+  std::vector<sagemaker::ProductionVariantStatus> VariantStatus;
+  std::optional<sagemaker::ProductionVariantServerlessConfig> CurrentServerlessConfig;
+  std::optional<sagemaker::ProductionVariantServerlessConfig> DesiredServerlessConfig;
+  std::optional<sagemaker::ProductionVariantManagedInstanceScaling> ManagedInstanceScaling;
+  std::optional<sagemaker::ProductionVariantRoutingConfig> RoutingConfig;
+  std::optional<sagemaker::ProductionVariantCapacityReservationSummary> CapacityReservationConfig;
+  std::vector<sagemaker::AcceleratorPartitionLayout> AcceleratorPartitionLayouts;
+
+  bool operator==(const ProductionVariantSummary&) const = default;
+};
+
+struct DataCaptureConfigSummary {
+  bool EnableCapture = false;
+  std::string CaptureStatus;
+  int64_t CurrentSamplingPercentage = 0;
+  std::string DestinationS3Uri;
+  std::string KmsKeyId;
+
+  bool operator==(const DataCaptureConfigSummary&) const = default;
+};
+
+struct PendingProductionVariantSummary {
+  std::string VariantName;
+  std::vector<sagemaker::DeployedImage> DeployedImages;
+  std::optional<double> CurrentWeight;
+  std::optional<double> DesiredWeight;
+  std::optional<int64_t> CurrentInstanceCount;
+  std::optional<int64_t> DesiredInstanceCount;
+  std::optional<std::string> InstanceType;
+  std::vector<sagemaker::InstancePoolSummary> InstancePools;
+  std::optional<std::string> AcceleratorType;
+  std::vector<sagemaker::ProductionVariantStatus> VariantStatus;
+  std::optional<sagemaker::ProductionVariantServerlessConfig> CurrentServerlessConfig;
+  std::optional<sagemaker::ProductionVariantServerlessConfig> DesiredServerlessConfig;
+  std::optional<sagemaker::ProductionVariantManagedInstanceScaling> ManagedInstanceScaling;
+  std::optional<sagemaker::ProductionVariantRoutingConfig> RoutingConfig;
+  std::vector<sagemaker::AcceleratorPartitionLayout> AcceleratorPartitionLayouts;
+
+  bool operator==(const PendingProductionVariantSummary&) const = default;
+};
+
+struct PendingDeploymentSummary {
+  std::string EndpointConfigName;
+  std::vector<sagemaker::PendingProductionVariantSummary> ProductionVariants;
+  std::optional<wire::Timestamp> StartTime;
+  std::vector<sagemaker::PendingProductionVariantSummary> ShadowProductionVariants;
+
+  bool operator==(const PendingDeploymentSummary&) const = default;
+};
+
+struct DescribeEndpointOutput {
+  std::string EndpointName;
+  std::string EndpointArn;
+  std::optional<std::string> EndpointConfigName;
+  std::vector<sagemaker::ProductionVariantSummary> ProductionVariants;
+  std::optional<sagemaker::DataCaptureConfigSummary> DataCaptureConfig;
+  std::string EndpointStatus;
+  std::optional<std::string> FailureReason;
+  wire::Timestamp CreationTime;
+  wire::Timestamp LastModifiedTime;
+  std::optional<sagemaker::DeploymentConfig> LastDeploymentConfig;
+  std::optional<sagemaker::AsyncInferenceConfig> AsyncInferenceConfig;
+  std::optional<sagemaker::PendingDeploymentSummary> PendingDeploymentSummary;
+  std::optional<sagemaker::ExplainerConfig> ExplainerConfig;
+  std::vector<sagemaker::ProductionVariantSummary> ShadowProductionVariants;
+  std::optional<sagemaker::MetricsConfig> MetricsConfig;
+  std::optional<sagemaker::CrossRegionTrafficConfig> CrossRegionTrafficConfig;
+
+  bool operator==(const DescribeEndpointOutput&) const = default;
+};
+
+struct ListEndpointsInput {
+  std::optional<std::string> SortBy;
+  std::optional<std::string> SortOrder;
+  std::optional<std::string> NextToken;
+  std::optional<int64_t> MaxResults;
+  std::optional<std::string> NameContains;
+  std::optional<wire::Timestamp> CreationTimeBefore;
+  std::optional<wire::Timestamp> CreationTimeAfter;
+  std::optional<wire::Timestamp> LastModifiedTimeBefore;
+  std::optional<wire::Timestamp> LastModifiedTimeAfter;
+  std::optional<std::string> StatusEquals;
+
+  bool operator==(const ListEndpointsInput&) const = default;
+};
+
+struct EndpointSummary {
+  std::string EndpointName;
+  std::string EndpointArn;
+  wire::Timestamp CreationTime;
+  wire::Timestamp LastModifiedTime;
+  std::string EndpointStatus;
+
+  bool operator==(const EndpointSummary&) const = default;
+};
+
+struct ListEndpointsOutput {
+  std::vector<sagemaker::EndpointSummary> Endpoints;
+  std::optional<std::string> NextToken;
+
+  bool operator==(const ListEndpointsOutput&) const = default;
+};
+
+struct VariantProperty {
+  std::string VariantPropertyType;
+
+  bool operator==(const VariantProperty&) const = default;
+};
+
+struct UpdateEndpointInput {
+  std::string EndpointName;
+  std::string EndpointConfigName;
+  std::optional<bool> RetainAllVariantProperties;
+  std::vector<sagemaker::VariantProperty> ExcludeRetainedVariantProperties;
+  std::optional<sagemaker::DeploymentConfig> DeploymentConfig;
+  std::optional<bool> RetainDeploymentConfig;
+
+  bool operator==(const UpdateEndpointInput&) const = default;
+};
+
+struct UpdateEndpointOutput {
+  std::string EndpointArn;
+
+  bool operator==(const UpdateEndpointOutput&) const = default;
+};
+
+struct ProductionVariantServerlessUpdateConfig {
+  std::optional<int64_t> MaxConcurrency;
+  std::optional<int64_t> ProvisionedConcurrency;
+
+  bool operator==(const ProductionVariantServerlessUpdateConfig&) const = default;
+};
+
+struct DesiredWeightAndCapacity {
+  std::string VariantName;
+  std::optional<double> DesiredWeight;
+  std::optional<int64_t> DesiredInstanceCount;
+  std::optional<sagemaker::ProductionVariantServerlessUpdateConfig> ServerlessUpdateConfig;
+
+  bool operator==(const DesiredWeightAndCapacity&) const = default;
+};
+
+struct UpdateEndpointWeightsAndCapacitiesInput {
+  std::string EndpointName;
+  std::vector<sagemaker::DesiredWeightAndCapacity> DesiredWeightsAndCapacities;
+
+  bool operator==(const UpdateEndpointWeightsAndCapacitiesInput&) const = default;
+};
+
+struct UpdateEndpointWeightsAndCapacitiesOutput {
+  std::string EndpointArn;
+
+  bool operator==(const UpdateEndpointWeightsAndCapacitiesOutput&) const = default;
+};
+
+struct DeleteEndpointInput {
+  std::string EndpointName;
+
+  bool operator==(const DeleteEndpointInput&) const = default;
+};
+
+struct DeleteEndpointResponse {
+  bool operator==(const DeleteEndpointResponse&) const = default;
+};
+
+struct ListMonitoringSchedulesRequest {
+  std::optional<std::string> EndpointName;
+  std::optional<std::string> SortBy;
+  std::optional<std::string> SortOrder;
+  std::optional<std::string> NextToken;
+  std::optional<int64_t> MaxResults;
+  std::optional<std::string> NameContains;
+  std::optional<wire::Timestamp> CreationTimeBefore;
+  std::optional<wire::Timestamp> CreationTimeAfter;
+  std::optional<wire::Timestamp> LastModifiedTimeBefore;
+  std::optional<wire::Timestamp> LastModifiedTimeAfter;
+  std::optional<std::string> StatusEquals;
+  std::optional<std::string> MonitoringJobDefinitionName;
+  std::optional<std::string> MonitoringTypeEquals;
+
+  bool operator==(const ListMonitoringSchedulesRequest&) const = default;
+};
+
+struct MonitoringScheduleSummary {
+  std::string MonitoringScheduleName;
+  std::string MonitoringScheduleArn;
+  wire::Timestamp CreationTime;
+  wire::Timestamp LastModifiedTime;
+  std::string MonitoringScheduleStatus;
+  std::optional<std::string> EndpointName;
+  std::optional<std::string> MonitoringJobDefinitionName;
+  std::optional<std::string> MonitoringType;
+
+  bool operator==(const MonitoringScheduleSummary&) const = default;
+};
+
+struct ListMonitoringSchedulesResponse {
+  std::vector<sagemaker::MonitoringScheduleSummary> MonitoringScheduleSummaries;
+  std::optional<std::string> NextToken;
+
+  bool operator==(const ListMonitoringSchedulesResponse&) const = default;
+};
+
 const wire::Shape& ShapeOf(const MetricDefinition*);
 const wire::Shape& ShapeOf(const TrainingRepositoryAuthConfig*);
 const wire::Shape& ShapeOf(const TrainingImageConfig*);
@@ -624,6 +1432,97 @@ const wire::Shape& ShapeOf(const AddTagsInput*);
 const wire::Shape& ShapeOf(const AddTagsOutput*);
 const wire::Shape& ShapeOf(const DeleteTagsInput*);
 const wire::Shape& ShapeOf(const DeleteTagsOutput*);
+const wire::Shape& ShapeOf(const RepositoryAuthConfig*);
+const wire::Shape& ShapeOf(const ImageConfig*);
+const wire::Shape& ShapeOf(const InferenceHubAccessConfig*);
+const wire::Shape& ShapeOf(const S3ModelDataSource*);
+const wire::Shape& ShapeOf(const ModelDataSource*);
+const wire::Shape& ShapeOf(const AdditionalModelDataSource*);
+const wire::Shape& ShapeOf(const MultiModelConfig*);
+const wire::Shape& ShapeOf(const MetricsEndpoint*);
+const wire::Shape& ShapeOf(const ContainerMetricsConfig*);
+const wire::Shape& ShapeOf(const ContainerDefinition*);
+const wire::Shape& ShapeOf(const InferenceExecutionConfig*);
+const wire::Shape& ShapeOf(const CreateModelInput*);
+const wire::Shape& ShapeOf(const CreateModelOutput*);
+const wire::Shape& ShapeOf(const DescribeModelInput*);
+const wire::Shape& ShapeOf(const RealTimeInferenceRecommendation*);
+const wire::Shape& ShapeOf(const DeploymentRecommendation*);
+const wire::Shape& ShapeOf(const DescribeModelOutput*);
+const wire::Shape& ShapeOf(const ListModelsInput*);
+const wire::Shape& ShapeOf(const ModelSummary*);
+const wire::Shape& ShapeOf(const ListModelsOutput*);
+const wire::Shape& ShapeOf(const DeleteModelInput*);
+const wire::Shape& ShapeOf(const DeleteModelResponse*);
+const wire::Shape& ShapeOf(const InstancePool*);
+const wire::Shape& ShapeOf(const ProductionVariantCoreDumpConfig*);
+const wire::Shape& ShapeOf(const ProductionVariantServerlessConfig*);
+const wire::Shape& ShapeOf(const ProductionVariantManagedInstanceScalingScaleInPolicy*);
+const wire::Shape& ShapeOf(const ProductionVariantManagedInstanceScaling*);
+const wire::Shape& ShapeOf(const PrefixAwareRoutingConfig*);
+const wire::Shape& ShapeOf(const ProductionVariantRoutingConfig*);
+const wire::Shape& ShapeOf(const ProductionVariantCapacityReservationConfig*);
+const wire::Shape& ShapeOf(const AcceleratorPartitionLayout*);
+const wire::Shape& ShapeOf(const ProductionVariant*);
+const wire::Shape& ShapeOf(const CaptureOption*);
+const wire::Shape& ShapeOf(const CaptureContentTypeHeader*);
+const wire::Shape& ShapeOf(const DataCaptureConfig*);
+const wire::Shape& ShapeOf(const AsyncInferenceClientConfig*);
+const wire::Shape& ShapeOf(const AsyncInferenceNotificationConfig*);
+const wire::Shape& ShapeOf(const AsyncInferenceOutputConfig*);
+const wire::Shape& ShapeOf(const AsyncInferenceConfig*);
+const wire::Shape& ShapeOf(const ClarifyInferenceConfig*);
+const wire::Shape& ShapeOf(const ClarifyShapBaselineConfig*);
+const wire::Shape& ShapeOf(const ClarifyTextConfig*);
+const wire::Shape& ShapeOf(const ClarifyShapConfig*);
+const wire::Shape& ShapeOf(const ClarifyExplainerConfig*);
+const wire::Shape& ShapeOf(const ExplainerConfig*);
+const wire::Shape& ShapeOf(const MetricsConfig*);
+const wire::Shape& ShapeOf(const CrossRegionTrafficConfig*);
+const wire::Shape& ShapeOf(const CreateEndpointConfigInput*);
+const wire::Shape& ShapeOf(const CreateEndpointConfigOutput*);
+const wire::Shape& ShapeOf(const DescribeEndpointConfigInput*);
+const wire::Shape& ShapeOf(const DescribeEndpointConfigOutput*);
+const wire::Shape& ShapeOf(const ListEndpointConfigsInput*);
+const wire::Shape& ShapeOf(const EndpointConfigSummary*);
+const wire::Shape& ShapeOf(const ListEndpointConfigsOutput*);
+const wire::Shape& ShapeOf(const DeleteEndpointConfigInput*);
+const wire::Shape& ShapeOf(const DeleteEndpointConfigResponse*);
+const wire::Shape& ShapeOf(const CapacitySize*);
+const wire::Shape& ShapeOf(const TrafficRoutingConfig*);
+const wire::Shape& ShapeOf(const BlueGreenUpdatePolicy*);
+const wire::Shape& ShapeOf(const RollingUpdatePolicy*);
+const wire::Shape& ShapeOf(const Alarm*);
+const wire::Shape& ShapeOf(const AutoRollbackConfig*);
+const wire::Shape& ShapeOf(const DeploymentConfig*);
+const wire::Shape& ShapeOf(const CreateEndpointInput*);
+const wire::Shape& ShapeOf(const CreateEndpointOutput*);
+const wire::Shape& ShapeOf(const DescribeEndpointInput*);
+const wire::Shape& ShapeOf(const DeployedImage*);
+const wire::Shape& ShapeOf(const InstancePoolSummary*);
+const wire::Shape& ShapeOf(const ProductionVariantStatus*);
+const wire::Shape& ShapeOf(const Ec2CapacityReservation*);
+const wire::Shape& ShapeOf(const ProductionVariantCapacityReservationSummary*);
+const wire::Shape& ShapeOf(const ProductionVariantSummary*);
+const wire::Shape& ShapeOf(const DataCaptureConfigSummary*);
+const wire::Shape& ShapeOf(const PendingProductionVariantSummary*);
+const wire::Shape& ShapeOf(const PendingDeploymentSummary*);
+const wire::Shape& ShapeOf(const DescribeEndpointOutput*);
+const wire::Shape& ShapeOf(const ListEndpointsInput*);
+const wire::Shape& ShapeOf(const EndpointSummary*);
+const wire::Shape& ShapeOf(const ListEndpointsOutput*);
+const wire::Shape& ShapeOf(const VariantProperty*);
+const wire::Shape& ShapeOf(const UpdateEndpointInput*);
+const wire::Shape& ShapeOf(const UpdateEndpointOutput*);
+const wire::Shape& ShapeOf(const ProductionVariantServerlessUpdateConfig*);
+const wire::Shape& ShapeOf(const DesiredWeightAndCapacity*);
+const wire::Shape& ShapeOf(const UpdateEndpointWeightsAndCapacitiesInput*);
+const wire::Shape& ShapeOf(const UpdateEndpointWeightsAndCapacitiesOutput*);
+const wire::Shape& ShapeOf(const DeleteEndpointInput*);
+const wire::Shape& ShapeOf(const DeleteEndpointResponse*);
+const wire::Shape& ShapeOf(const ListMonitoringSchedulesRequest*);
+const wire::Shape& ShapeOf(const MonitoringScheduleSummary*);
+const wire::Shape& ShapeOf(const ListMonitoringSchedulesResponse*);
 
 // Every structure above.
 std::span<const wire::Shape* const> Structures();

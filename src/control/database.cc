@@ -34,6 +34,29 @@ CREATE TABLE tags (
   position INTEGER NOT NULL,
   PRIMARY KEY (arn, key)
 ) STRICT;
+)sql",
+    // `request` is the Create request as JSON; of an endpoint, `state` is domain::EndpointState as JSON.
+    R"sql(
+CREATE TABLE models (
+  name TEXT PRIMARY KEY,
+  created_ms INTEGER NOT NULL,
+  invocation_id TEXT NOT NULL,
+  request TEXT NOT NULL
+) STRICT;
+CREATE TABLE endpoint_configs (
+  name TEXT PRIMARY KEY,
+  created_ms INTEGER NOT NULL,
+  invocation_id TEXT NOT NULL,
+  request TEXT NOT NULL
+) STRICT;
+CREATE TABLE endpoints (
+  name TEXT PRIMARY KEY,
+  status TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  modified_ms INTEGER NOT NULL,
+  invocation_id TEXT NOT NULL,
+  state TEXT NOT NULL
+) STRICT;
 )sql"};
 
 }  // namespace
