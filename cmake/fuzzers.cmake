@@ -11,7 +11,8 @@ set(fuzzed
   src/serving/codec/json_examples src/serving/codec/json_number src/serving/codec/json_print
   src/serving/codec/json_scanner src/serving/codec/json_tape src/serving/codec/tensor_reader
   src/serving/core/status
-  src/serving/invocations/csv src/serving/invocations/model_input src/serving/invocations/npy
+  src/serving/invocations/csv src/serving/invocations/json_forms src/serving/invocations/model_input
+  src/serving/invocations/npy
   src/serving/signature/signature src/serving/signature/wire_format
   src/serving/tensor/data_type src/serving/tensor/tensor)
 list(TRANSFORM fuzzed PREPEND ${CMAKE_SOURCE_DIR}/)
