@@ -11,7 +11,7 @@
 #include <latch>
 
 #include "serving/core/status.h"
-#include "serving/testing/fake_model_service.h"
+#include "serving/testing/fake_models.h"
 
 namespace sagebrush::serving {
 namespace {
@@ -109,7 +109,7 @@ class RestApiTest : public ::testing::Test {
   static std::string Text(std::string_view message) { return fmt::format("{{\n    \"error\": \"{}\"\n}}", message); }
 
   boost::asio::io_context context_;  // outlives the executor, whose late replies go there
-  FakeModelService service_;
+  FakeModelService service_{1, 16};
   RestApiOptions options_;
 };
 
