@@ -57,7 +57,9 @@ def pair(hosting_server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(hosting_server, tmp_path_factory):
-    return hosting_server(artifact(tmp_path_factory.mktemp("alone"), half="half_plus_two", code=ALONE))
+    # The clients that it imports at its first call bring TensorFlow along.
+    return hosting_server(artifact(tmp_path_factory.mktemp("alone"), half="half_plus_two", code=ALONE),
+                          SAGEMAKER_GUNICORN_TIMEOUT_SECONDS="120")
 
 
 def test_pair(pair):

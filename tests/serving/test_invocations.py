@@ -166,8 +166,8 @@ def test_a_model_larger_than_the_memory_is_answered_with_507(hosting_server, tmp
     status, _, reply = call(server.url + "/models", "POST", load["large"])
     assert status == 507 and "MiB" in json.loads(reply)["error"]
     assert set(json.loads(call(server.url + "/models")[2])) == {"two"}
-    reply = call(server.url + "/models/two/invoke", "POST", "[1.0]", Content_Type="application/json")[2]
-    assert json.loads(reply) == {"predictions": [[2.5]]}
+    reply = call(server.url + "/models/two/invoke", "POST", "1.0", Content_Type="application/json")[2]
+    assert json.loads(reply) == {"predictions": [2.5]}
 
 
 def test_multi_model(hosting_server, tmp_path):

@@ -39,7 +39,8 @@ class Servable {
 
   // Checks the inputs against the signature (kInvalidArgument: type, rank or a fixed size differ) and runs them, alone
   // or in a batch with others. To be called on a thread of the executor, which may do the computation; `done` may be
-  // called before Run returns or later. kUnavailable at once when the batching queue is full.
+  // called before Run returns or later, and the thread may go on with others' requests: the caller holds the servable
+  // until Run has returned, whatever `done` lets go of. kUnavailable at once when the batching queue is full.
   virtual void Run(InferenceRequest request, InferenceCallback done) const = 0;
 };
 

@@ -73,16 +73,15 @@ void Run(ModelService& service, RestCall call, Done done) {
   if (!prepared) return done(ErrorReply(prepared.error()));
   call.body = {};
   prepared->request.context = std::move(call.context);
-  const Servable& model = **servable;
-  // The reply holds the servable, and so the signature, until the outputs are printed.
-  model.Run(std::move(prepared->request),
-            [servable = *std::move(servable), signature = prepared->signature, encode = std::move(prepared->encode),
-             done = std::move(done)](Result<Tensors> outputs) mutable {
-              if (!outputs) return done(ErrorReply(outputs.error()));
-              RestReply reply = ReplyOf(encode(*signature, *outputs));
-              servable.reset();
-              done(std::move(reply));
-            });
+  // The reply holds the servable too, and so the signature, until the outputs are printed.
+  (*servable)->Run(std::move(prepared->request),
+                   [servable = *servable, signature = prepared->signature, encode = std::move(prepared->encode),
+                    done = std::move(done)](Result<Tensors> outputs) mutable {
+                     if (!outputs) return done(ErrorReply(outputs.error()));
+                     RestReply reply = ReplyOf(encode(*signature, *outputs));
+                     servable.reset();
+                     done(std::move(reply));
+                   });
 }
 
 }  // namespace
