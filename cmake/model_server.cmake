@@ -3,7 +3,15 @@
 # copy, nor the other way round. (With the shared libraries the process aborts at start; -rdynamic would undo it.)
 function(sagebrush_hosts_tensorflow target)
   set_target_properties(${target} PROPERTIES SAGEBRUSH_STATIC_CRYPTO ON)
-  target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL)
+  set(hidden ALL)
+  if(SAGEBRUSH_SANITIZE)
+    # Not a sanitizer's runtime, which is an archive too: shared libraries must find its malloc and operator new, or
+    # memory that one of them allocated is freed by the other.
+    set(hidden ${SERVING_ARCHIVES} ${OPENSSL_SSL_STATIC} ${OPENSSL_CRYPTO_STATIC} ${ZLIB_STATIC} libserving_protos.a)
+    list(TRANSFORM hidden REPLACE ".*/" "")
+  endif()
+  list(TRANSFORM hidden PREPEND -Wl,--exclude-libs,)  # one option each: mold 1.10 never gets to the end of a list
+  target_link_options(${target} PRIVATE ${hidden})
 endfunction()
 
 add_executable(sagebrush-model-server apps/sagebrush-model-server/main.cc)

@@ -36,6 +36,7 @@ foreach(library ${GRPC_STATIC_LIBRARIES})
   list(APPEND grpc_archives ${archive_${library}})
 endforeach()
 
+set(SERVING_ARCHIVES ${grpc_archives})
 add_library(serving_protos STATIC ${generated_sources})
 target_include_directories(serving_protos SYSTEM PUBLIC ${generated_dir})
 target_compile_options(serving_protos PRIVATE -w)

@@ -119,11 +119,12 @@ def free_port():
 
 @pytest.fixture(scope="session")
 def hosting_server(tmp_path_factory):
-    """hosting_server(model_dir, **environment) -> a ModelServer with .url, as a SageMaker container serves model_dir."""
+    """hosting_server(model_dir, *flags, **environment) -> a ModelServer with .url, as a SageMaker container serves
+    model_dir."""
     servers = []
 
-    def start(model_dir, wait=True, **environment):
-        server = ModelServer(tmp_path_factory.mktemp("hosting"), "serve", "--model_dir", model_dir, "--python",
+    def start(model_dir, *flags, wait=True, **environment):
+        server = ModelServer(tmp_path_factory.mktemp("hosting"), *flags, "serve", "--model_dir", model_dir, "--python",
                              sys.executable, SAGEMAKER_BIND_TO_PORT=str(free_port()), **environment)
         servers.append(server)
         return server.await_ready() if wait else server

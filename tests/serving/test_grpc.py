@@ -15,6 +15,9 @@ from tensorflow_serving.apis import (classification_pb2, get_model_metadata_pb2,
                                      model_management_pb2, model_service_pb2_grpc, predict_pb2,
                                      prediction_service_pb2_grpc, regression_pb2)
 
+from conftest import export
+from support.waiting import wait_until
+
 TIMEOUT = 30
 NUMBERS = ("float32", "float64", "int8", "uint8", "int16", "int32", "uint32", "int64", "uint64", "bool")
 
@@ -233,3 +236,25 @@ def test_a_reload_that_contradicts_itself_changes_nothing(models, prediction):
     code, text = refused(models.HandleReloadConfigRequest, request)
     assert (code, text) == (grpc.StatusCode.INVALID_ARGUMENT, "config 0: model half_plus_two has no base_path")
     prediction.Predict(request_for("half_plus_two", x=[1.0]), timeout=TIMEOUT)
+
+
+def test_a_reload_replaces_the_set_of_models(start_server):
+    server = start_server("--model", f"two={export('half_plus_two')}")
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.config.add(name="three", base_path=str(export("half_plus_three")),
+                                                model_platform="tensorflow")
+    with grpc.insecure_channel(server.grpc) as own:
+        answer = model_service_pb2_grpc.ModelServiceStub(own).HandleReloadConfigRequest(request, timeout=TIMEOUT)
+        assert answer.status.error_code == 0
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(own)
+        assert stub.Predict(request_for("three", x=[1.0]), timeout=TIMEOUT).outputs["y"].float_val == [3.5]
+        wait_until(lambda: refused_with(stub.Predict, request_for("two", x=[1.0])) == grpc.StatusCode.NOT_FOUND,
+                   what="the end of the model that was left out")
+
+
+def refused_with(call, request):
+    try:
+        call(request, timeout=TIMEOUT)
+    except grpc.RpcError as error:
+        return error.code()
+    return None

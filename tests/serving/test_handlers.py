@@ -1,7 +1,10 @@
 """Handlers: the user's inference.py beside a real model, as the hosted TensorFlow container runs it."""
 
 import concurrent.futures
+import importlib.util
 import json
+import sys
+import zipfile
 
 import pytest
 
@@ -54,7 +57,9 @@ def pair(hosting_server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(hosting_server, tmp_path_factory):
-    return hosting_server(artifact(tmp_path_factory.mktemp("alone"), half="half_plus_two", code=ALONE))
+    # The clients that it imports at its first call bring TensorFlow along.
+    return hosting_server(artifact(tmp_path_factory.mktemp("alone"), half="half_plus_two", code=ALONE),
+                          SAGEMAKER_GUNICORN_TIMEOUT_SECONDS="120")
 
 
 def test_pair(pair):
@@ -109,6 +114,35 @@ def test_requirements_that_cannot_be_had_stop_the_start(hosting_server, tmp_path
     root = artifact(tmp_path, half="half_plus_two", code=PAIR, requirements="./no-such-folder\n")
     with pytest.raises(Exception, match="no-such-folder"):
         hosting_server(root)
+
+
+def wheel(directory, name, **modules):
+    """An installable package of these modules, made without a build tool."""
+    path = directory / f"{name}-1.0-py3-none-any.whl"
+    info = f"{name}-1.0.dist-info"
+    files = {f"{module}.py": text for module, text in modules.items()}
+    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[f"{info}/RECORD"] = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, text in files.items():
+            archive.writestr(file, text)
+    return path
+
+
+def test_requirements_are_installed_for_the_handlers_alone(hosting_server, tmp_path):
+    root = artifact(tmp_path, half="half_plus_two", requirements="./sagebrush_test_words-1.0-py3-none-any.whl\n",
+                    code="""
+        import sagebrush_test_words
+
+        def handler(data, context):
+            return sagebrush_test_words.TEXT + " " + sagebrush_test_words.__file__, "text/plain"
+    """)
+    wheel(root / "code", "sagebrush_test_words", sagebrush_test_words="TEXT = 'installed'\n")
+    text, place = invoke(hosting_server(root), "x")[2].decode().split()
+    assert text == "installed"
+    assert not place.startswith((sys.prefix, str(root))), "neither the environment nor the artifact is written to"
+    assert importlib.util.find_spec("sagebrush_test_words") is None
 
 
 def test_library_beside_the_code(hosting_server, tmp_path):

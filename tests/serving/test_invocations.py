@@ -6,6 +6,7 @@ of the port with /ping and /invocations.
 
 import io
 import json
+import pathlib
 import urllib.error
 import urllib.request
 
@@ -128,10 +129,45 @@ def test_digits_in_every_form(hosting_server, tmp_path):
         np.testing.assert_allclose(predictions(server, body, content_type), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_quoted_text_and_a_default_model_of_several(hosting_server, tmp_path):
+    root = artifact(tmp_path, half="half_plus_two", words="strings")
+    server = hosting_server(root, SAGEMAKER_TFS_DEFAULT_MODEL_NAME="words", SAGEMAKER_TFS_NGINX_LOGLEVEL="info",
+                            SAGEMAKER_NGINX_PROXY_READ_TIMEOUT_SECONDS="90")
+    answers = predictions(server, '"a, ""quoted"" word"\nplain\n', "text/csv")
+    assert [answer["upper"] for answer in answers] == ['A, "QUOTED" WORD', "PLAIN"]
+    assert predictions(server, '"bare"')[0]["upper"] == "BARE"
+    assert predictions(server, "1.0", attributes="tfs-model-name=half") == [2.5]
+    classified = json.dumps({"signature_name": "classify_x_to_y", "examples": [{"x": 1.0}]})
+    status, _, reply = invoke(server, classified, attributes="tfs-model-name=half,tfs-method=classify")
+    assert (status, json.loads(reply)) == (200, {"results": [[["high", 2.5], ["low", -2.5]]]})
+
+
+def test_no_python_runs_without_handlers(hosting_server, tmp_path):
+    server = hosting_server(artifact(tmp_path, half="half_plus_two"), PATH="/nonexistent", VIRTUAL_ENV="")
+    assert predictions(server, "1.0") == [2.5]
+    children = pathlib.Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    assert children.read_text() == ""
+
+
 def test_batching_by_environment(hosting_server, tmp_path):
     server = hosting_server(artifact(tmp_path, half="half_plus_two"), SAGEMAKER_TFS_ENABLE_BATCHING="true",
                             SAGEMAKER_TFS_MAX_BATCH_SIZE="4")
     assert predictions(server, "1.0") == [2.5]
+
+
+def test_a_model_larger_than_the_memory_is_answered_with_507(hosting_server, tmp_path):
+    store = artifact(tmp_path / "store", large="half_plus_two", two="half_plus_two")
+    with open(store / "large/1/variables/variables.data-00000-of-00001", "r+b") as data:
+        data.truncate(8 << 40)  # a hole
+    (tmp_path / "models").mkdir()
+    server = hosting_server(tmp_path / "models", SAGEMAKER_MULTI_MODEL="true")
+    load = {name: json.dumps({"model_name": name, "url": str(store / name)}) for name in ("large", "two")}
+    assert call(server.url + "/models", "POST", load["two"])[0] == 200
+    status, _, reply = call(server.url + "/models", "POST", load["large"])
+    assert status == 507 and "MiB" in json.loads(reply)["error"]
+    assert set(json.loads(call(server.url + "/models")[2])) == {"two"}
+    reply = call(server.url + "/models/two/invoke", "POST", "1.0", Content_Type="application/json")[2]
+    assert json.loads(reply) == {"predictions": [2.5]}
 
 
 def test_multi_model(hosting_server, tmp_path):

@@ -5,10 +5,11 @@ import json
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 import requests
 
-from conftest import binary, export
+from conftest import binary, expected, export
 from support.waiting import wait_until
 
 PATH = "/v1/models/m"
@@ -161,16 +162,6 @@ def test_a_model_without_versions_fails_the_start(tmp_path):
     assert failed.returncode == 1 and "no version to be served" in failed.stderr
 
 
-def test_a_full_queue_answers_503_at_once(start_server, models):
-    server = start_server("--model", f"m={models}", "--compute_threads", "1", "--queue_limit", "1")
-    with concurrent.futures.ThreadPoolExecutor(32) as pool:
-        replies = list(pool.map(lambda _: ask(server, [0.5] * 1), range(400)))
-    assert {reply.status_code for reply in replies} <= {200, 400, 503}
-    for reply in replies:
-        if reply.status_code == 503:
-            assert reply.headers["Retry-After"] and "error" in reply.json()
-
-
 def test_batching_parameters_of_a_file(start_server, tmp_path, models):
     parameters = tmp_path / "batching.txt"
     parameters.write_text("max_batch_size { value: 4 } batch_timeout_micros { value: 0 } num_batch_threads { value: 1 }")
@@ -188,3 +179,41 @@ def test_openvino_serves_where_it_agrees(start_server):
     assert '"event":"openvino_used"' in log and '"event":"openvino_not_used"' in log
     text = requests.post(f"{server.rest}/v1/models/strings:predict", json={"instances": ["a"]}, timeout=60).json()
     assert text["predictions"][0]["upper"] == "A"
+
+
+def test_the_kernels_flags_change_nothing_but_the_speed(start_server, models):
+    for flags in (("--onednn", "true", "--tensorflow_intra_op_parallelism", "2", "--tensorflow_inter_op_parallelism", "2"),
+                  ("--onednn", "false", "--compute_threads", "1", "--rest_api_num_threads", "1")):
+        server = start_server("--model", f"m={models}", "--model", f"digits={export('digits')}", *flags)
+        assert ask(server).json() == {"predictions": [2.5]}
+        known = expected("digits")["serving_default"]
+        reply = requests.post(server.rest + "/v1/models/digits:predict",
+                              json={"instances": next(iter(known["inputs"].values()))}, timeout=60)
+        np.testing.assert_allclose(reply.json()["predictions"], next(iter(known["outputs"].values())), rtol=1e-4,
+                                   atol=1e-6)
+
+
+def test_metrics_of_requests_and_memory_where_the_configuration_says(start_server, tmp_path, models):
+    monitoring = tmp_path / "monitoring.txt"
+    monitoring.write_text('prometheus_config { enable: true path: "/metrics" }')
+    server = start_server("--model", f"m={models}", "--monitoring_config_file", monitoring)
+    assert requests.get(server.rest + "/monitoring/prometheus/metrics", timeout=60).status_code == 404
+    ask(server)
+    text = requests.get(server.rest + "/metrics", timeout=60).text
+    for line in (':tensorflow:serving:request_count{model_name="m",status="OK"} 1',
+                 ':tensorflow:serving:request_latency_count{model_name="m"',
+                 ':tensorflow:serving:runtime_latency_count{model_name="m"'):
+        assert "\n" + line in text, text
+    (memory,) = [line for line in text.splitlines() if line.startswith("sagebrush") and 'memory' in line and '"m"' in line]
+    assert float(memory.split()[-1]) > 0
+
+
+def test_all_versions_and_the_two_newest(start_server, tmp_path, models):
+    for version in (2, 3):
+        publish(models, version, "half_plus_three")
+    for policy, served in (("all {}", {1, 2, 3}), ("latest { num_versions: 2 }", {2, 3})):
+        config = tmp_path / "models.config"
+        config.write_text(f'model_config_list {{ config {{ name: "m" base_path: "{models}" model_platform: "tensorflow" '
+                          f'model_version_policy {{ {policy} }} }} }}')
+        server = start_server("--model_config_file", config)
+        assert {version for version in (1, 2, 3) if ask(server, version=version).status_code == 200} == served

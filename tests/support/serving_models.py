@@ -140,6 +140,20 @@ def types(tf):
     return module, {"serving_default": module.echo, "half": module.half}, {}, {}
 
 
+def steps(tf):
+    """y = x, after as many steps of a loop as the largest x says: a model that takes as long as a test wants."""
+
+    class Steps(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def count(self, x):
+            wanted = tf.cast(tf.reduce_max(tf.concat([x, [0.0]], 0)), tf.int64)
+            done = tf.while_loop(lambda step: step < wanted, lambda step: (step + 1,), (tf.constant(0, tf.int64),))[0]
+            return {"y": x + tf.cast(done - tf.maximum(wanted, 0), tf.float32)}
+
+    module = Steps()
+    return module, {"serving_default": module.count}, {}, {"serving_default": {"x": [1.0, 100.0]}}
+
+
 def set_methods(directory, methods):
     from tensorflow.core.protobuf import saved_model_pb2
 

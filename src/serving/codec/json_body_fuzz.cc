@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "serving/codec/json_body.h"
 #include "serving/codec/json_examples.h"
+#include "serving/invocations/json_forms.h"
 
 namespace {
 
@@ -44,6 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (BodyForm form : {BodyForm::kServing, BodyForm::kInstances, BodyForm::kInstance, BodyForm::kLines}) {
     Check(body, form);
   }
+  CHECK(FormOfInvocation(body) != BodyForm::kServing || body.find(':') != std::string_view::npos);
   auto examples = ParseExamples(body);
   CHECK(!examples || !examples->examples.empty());
   return 0;

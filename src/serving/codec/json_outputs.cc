@@ -163,23 +163,6 @@ void PrintColumns(PrettyWriter& writer, NamedPrinters& printers) {
   if (printers.size() > 1) writer.EndObject();
 }
 
-// A table [examples, n] of that type, as classify takes it.
-Result<void> CheckTable(const Tensor& table, DataType type, std::string_view what, int64_t examples) {
-  if (table.shape().size() != 2) {
-    return Fail(InvalidArgument(
-        fmt::format("Expected Tensor shape: [batch_size num_classes] but got {}", ShapeText(table.shape()))));
-  }
-  if (table.type() != type) {
-    return Fail(InvalidArgument(
-        fmt::format("Expected {} Tensor of {}. Got: {}", what, ProtoTypeName(type), ProtoTypeName(table.type()))));
-  }
-  if (table.shape()[0] != examples) {
-    return Fail(
-        InvalidArgument(fmt::format("Expected {} output batch size of {}. Got: {}", what, examples, table.shape()[0])));
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<std::string> PrintOutputs(const Signature& signature, std::span<const Tensor> outputs, OutputForm form) {
@@ -205,25 +188,18 @@ Result<std::string> PrintOutputs(const Signature& signature, std::span<const Ten
   return writer.Take();
 }
 
-Result<std::string> PrintClassifications(const Tensor* classes, const Tensor* scores, int64_t examples) {
-  if (classes != nullptr) TRYV(CheckTable(*classes, DataType::kString, "classes", examples));
-  if (scores != nullptr) TRYV(CheckTable(*scores, DataType::kFloat, "scores", examples));
-  if (classes != nullptr && scores != nullptr && classes->shape()[1] != scores->shape()[1]) {
-    return Fail(InvalidArgument(fmt::format("Tensors class and score should match in dim_size(1). Got {} vs. {}",
-                                            classes->shape()[1], scores->shape()[1])));
-  }
-  auto count = static_cast<size_t>((classes != nullptr ? classes : scores)->shape()[1]);
+std::string PrintClassifications(const ClassificationTable& table) {
   PrettyWriter writer;
   writer.StartObject();
   writer.Key("results");
   writer.StartArray();
-  for (size_t example = 0; example < static_cast<size_t>(examples); ++example) {
+  for (size_t example = 0; example < table.examples; ++example) {
     writer.SingleLine(true);
     writer.StartArray();
-    for (size_t at = example * count; at < (example + 1) * count; ++at) {
+    for (size_t at = example * table.columns; at < (example + 1) * table.columns; ++at) {
       writer.StartArray();
-      writer.String(classes != nullptr ? std::string_view(classes->strings()[at]) : std::string_view());
-      writer.Number(scores != nullptr ? scores->values<float>()[at] : 0.0F);
+      writer.String(table.classes ? std::string_view(table.classes->strings()[at]) : std::string_view());
+      writer.Number(table.scores ? table.scores->values<float>()[at] : 0.0F);
       writer.EndArray();
     }
     writer.EndArray();
@@ -234,26 +210,13 @@ Result<std::string> PrintClassifications(const Tensor* classes, const Tensor* sc
   return writer.Take();
 }
 
-Result<std::string> PrintRegressions(const Tensor& values, int64_t examples) {
-  const Shape& shape = values.shape();
-  if (shape.size() != 1 && !(shape.size() == 2 && shape[1] == 1)) {
-    return Fail(InvalidArgument(fmt::format(
-        "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got {}", ShapeText(shape))));
-  }
-  if (shape[0] != examples) {
-    return Fail(InvalidArgument(
-        fmt::format("Input batch size did not match output batch size: {} vs. {}", examples, shape[0])));
-  }
-  if (values.type() != DataType::kFloat) {
-    return Fail(
-        InvalidArgument(fmt::format("Expected output Tensor of DT_FLOAT. Got: {}", ProtoTypeName(values.type()))));
-  }
+std::string PrintRegressions(std::span<const float> values) {
   PrettyWriter writer;
   writer.StartObject();
   writer.Key("results");
   writer.SingleLine(true);
   writer.StartArray();
-  for (float value : values.values<float>()) writer.Number(value);
+  for (float value : values) writer.Number(value);
   writer.EndArray();
   writer.EndObject();
   return writer.Take();

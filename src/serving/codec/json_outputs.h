@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "serving/core/example_inference.h"
 #include "serving/rest/rest_inference.h"
 #include "serving/signature/signature.h"
 #include "serving/tensor/tensor.h"
@@ -16,11 +17,11 @@ namespace sagebrush::serving {
 // output needs the same first dimension. Strings of an output whose name ends in "_bytes" become {"b64": "…"}.
 Result<std::string> PrintOutputs(const Signature& signature, std::span<const Tensor> outputs, OutputForm form);
 
-// {"results": [[["label", score], …], …]}: `classes` strings [batch, n] or null, `scores` floats [batch, n] or null.
-Result<std::string> PrintClassifications(const Tensor* classes, const Tensor* scores, int64_t examples);
+// {"results": [[["label", score], …], …]}: without classes the labels are "", without scores the scores 0.
+std::string PrintClassifications(const ClassificationTable& table);
 
-// {"results": [value, …]}: `values` floats [batch] or [batch, 1].
-Result<std::string> PrintRegressions(const Tensor& values, int64_t examples);
+// {"results": [value, …]}.
+std::string PrintRegressions(std::span<const float> values);
 
 // {"error": "…"}.
 std::string PrintError(std::string_view message);

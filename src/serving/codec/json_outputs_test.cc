@@ -101,14 +101,11 @@ TEST(JsonOutputs, FloatsInTheirShortestForm) {
 TEST(JsonOutputs, ClassificationsAndRegressions) {
   Tensor classes = Tensor::Strings({2, 1}, {"a", "b"});
   Tensor scores = Floats({2, 1}, {0.5F, 1});
-  EXPECT_EQ(PrintClassifications(&classes, &scores, 2).value(),
+  EXPECT_EQ(PrintClassifications({&classes, &scores, 2, 1}),
             "{\n    \"results\": [[[\"a\", 0.5]], [[\"b\", 1.0]]\n    ]\n}");
-  EXPECT_EQ(PrintClassifications(nullptr, &scores, 2).value(),
+  EXPECT_EQ(PrintClassifications({nullptr, &scores, 2, 1}),
             "{\n    \"results\": [[[\"\", 0.5]], [[\"\", 1.0]]\n    ]\n}");
-  EXPECT_EQ(PrintClassifications(nullptr, &classes, 2).error().message,
-            "Expected scores Tensor of DT_FLOAT. Got: DT_STRING");
-  EXPECT_EQ(PrintRegressions(scores, 2).value(), "{\n    \"results\": [0.5, 1.0]\n}");
-  EXPECT_EQ(PrintRegressions(scores, 3).error().message, "Input batch size did not match output batch size: 3 vs. 2");
+  EXPECT_EQ(PrintRegressions(scores.values<float>()), "{\n    \"results\": [0.5, 1.0]\n}");
 }
 
 TEST(JsonOutputs, ErrorsAreObjects) { EXPECT_EQ(PrintError("a \"b\""), "{\n    \"error\": \"a \\\"b\\\"\"\n}"); }

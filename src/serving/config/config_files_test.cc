@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 
 #include "io/file.h"
-#include "serving/config/model_config_proto.h"
 
 namespace sagebrush::serving {
 namespace {
@@ -45,18 +44,6 @@ TEST_F(ConfigFilesTest, ModelsWithPoliciesAndLabels) {
   EXPECT_TRUE(std::holds_alternative<AllVersions>((*read)[2].policy));
   EXPECT_THAT(std::get<SpecificVersions>((*read)[3].policy).versions, ElementsAre(3, 5));
   EXPECT_EQ((*read)[3].labels, (std::map<std::string, int64_t>{{"stable", 3}, {"canary", 5}}));
-
-  Result<std::vector<ModelConfig>> again =
-      ModelConfigsFromProto(ModelConfigsToProto(*read), [](int index) { return std::to_string(index); });
-  ASSERT_TRUE(again) << again.error().message;
-  ASSERT_EQ(again->size(), 4U);
-  for (size_t index = 0; index < 4; ++index) {
-    EXPECT_EQ((*again)[index].name, (*read)[index].name);
-    EXPECT_EQ((*again)[index].base_path, (*read)[index].base_path);
-    EXPECT_EQ((*again)[index].policy.index(), (*read)[index].policy.index());
-    EXPECT_EQ((*again)[index].labels, (*read)[index].labels);
-  }
-  EXPECT_THAT(std::get<SpecificVersions>((*again)[3].policy).versions, ElementsAre(3, 5));
 }
 
 TEST_F(ConfigFilesTest, ModelErrorsNameFileAndLine) {

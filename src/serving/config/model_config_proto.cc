@@ -76,25 +76,4 @@ Result<std::vector<ModelConfig>> ModelConfigsFromProto(const api::ModelServerCon
   return configs;
 }
 
-api::ModelServerConfig ModelConfigsToProto(std::span<const ModelConfig> configs) {
-  api::ModelServerConfig proto;
-  auto* list = proto.mutable_model_config_list();
-  for (const ModelConfig& config : configs) {
-    api::ModelConfig& entry = *list->add_config();
-    entry.set_name(config.name);
-    entry.set_base_path(config.base_path.string());
-    entry.set_model_platform(std::string(kPlatform));
-    PolicyProto& policy = *entry.mutable_model_version_policy();
-    if (const auto* latest = std::get_if<LatestVersions>(&config.policy)) {
-      policy.mutable_latest()->set_num_versions(latest->count);
-    } else if (const auto* specific = std::get_if<SpecificVersions>(&config.policy)) {
-      for (int64_t version : specific->versions) policy.mutable_specific()->add_versions(version);
-    } else {
-      policy.mutable_all();
-    }
-    entry.mutable_version_labels()->insert(config.labels.begin(), config.labels.end());
-  }
-  return proto;
-}
-
 }  // namespace sagebrush::serving

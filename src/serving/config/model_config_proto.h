@@ -3,7 +3,6 @@
 #include <tensorflow_serving/model_server_config.pb.h>
 
 #include <functional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -16,8 +15,5 @@ namespace sagebrush::serving {
 // kUnsupported); `place` names the entry of an index in such an error: "models.config:3", "config 0".
 Result<std::vector<ModelConfig>> ModelConfigsFromProto(const ::tensorflow::serving::ModelServerConfig& proto,
                                                        const std::function<std::string(int index)>& place);
-
-// The same set of models for a ReloadConfigRequest.
-::tensorflow::serving::ModelServerConfig ModelConfigsToProto(std::span<const ModelConfig> configs);
 
 }  // namespace sagebrush::serving

@@ -6,7 +6,7 @@
 
 #include "base/hash.h"
 #include "io/file.h"
-#include "serving/grpc/example_inference.h"
+#include "serving/grpc/example_protos.h"
 #include "serving/grpc/tensor_proto.h"
 
 namespace sagebrush::serving {

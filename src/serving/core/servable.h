@@ -42,8 +42,9 @@ class Servable {
 
   // Checks the inputs against the signature (kInvalidArgument: type, rank or a fixed size differ) and runs them, alone
   // or in a batch with others. To be called on a thread of the executor or of the context's event loop, which may do
-  // the computation; `done` may be called before Run returns or later. kUnavailable at once when the batching queue is
-  // full.
+  // the computation; `done` may be called before Run returns or later, and the thread may go on with others' requests:
+  // the caller holds the servable until Run has returned, whatever `done` lets go of. kUnavailable at once when the
+  // batching queue is full.
   virtual void Run(InferenceRequest request, InferenceCallback done) const = 0;
 
   // Whether a request takes so little, by the latest runs, that handing it to another thread would cost more than a

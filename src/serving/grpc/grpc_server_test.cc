@@ -13,16 +13,16 @@
 #include <thread>
 
 #include "serving/core/status.h"
-#include "serving/testing/fake_model_service_grpc.h"
+#include "serving/testing/fake_models.h"
 
 namespace sagebrush::serving {
 namespace {
 
 namespace api = ::tensorflow::serving;
 using ::testing::ElementsAre;
+using testing::FakeModel;
+using testing::FakeModelService;
 using ::testing::HasSubstr;
-using testing::ScriptedModelService;
-using testing::ScriptedServable;
 
 constexpr std::chrono::seconds kPatience{60};
 
@@ -77,10 +77,10 @@ class GrpcServerTest : public ::testing::Test {
  protected:
   void SetUp() override { Serve(Compute); }
 
-  void Serve(ScriptedServable::Compute compute, int threads = 2, size_t queue_limit = 64) {
+  void Serve(FakeModel compute, int threads = 2, size_t queue_limit = 64) {
     server_.reset();
-    service_ = std::make_unique<ScriptedModelService>(threads, queue_limit);
-    service_->Add(std::make_shared<ScriptedServable>("model", 3, Signatures(), std::move(compute)));
+    service_ = std::make_unique<FakeModelService>(threads, queue_limit);
+    service_->Add("model", 3, Signatures(), std::move(compute));
     Result<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(*service_, {.address = "127.0.0.1", .port = 0});
     ASSERT_TRUE(server) << server.error().message;
     server_ = *std::move(server);
@@ -112,7 +112,7 @@ class GrpcServerTest : public ::testing::Test {
     return Call(*prediction_, &api::PredictionService::Stub::Predict, request, response);
   }
 
-  std::unique_ptr<ScriptedModelService> service_;
+  std::unique_ptr<FakeModelService> service_;
   std::unique_ptr<GrpcServer> server_;
   std::shared_ptr<::grpc::Channel> channel_;
   std::unique_ptr<api::PredictionService::Stub> prediction_;
@@ -283,7 +283,7 @@ TEST_F(GrpcServerTest, TellsTheStatesOfVersions) {
   api::GetModelStatusResponse response;
   auto call = [&] { return Call(*models_, &api::ModelService::Stub::GetModelStatus, request, response); };
   EXPECT_EQ(call().error_message(), "Could not find any versions of model model");
-  service_->set_status({{4, VersionState::kEnd, NotFound("no file")}, {3, VersionState::kAvailable, {}}});
+  service_->statuses = {{4, VersionState::kEnd, NotFound("no file")}, {3, VersionState::kAvailable, {}}};
   ASSERT_TRUE(call().ok());
   ASSERT_EQ(response.model_version_status_size(), 2);
   EXPECT_EQ(response.model_version_status(0).state(), api::ModelVersionStatus::END);
@@ -310,7 +310,7 @@ TEST_F(GrpcServerTest, ReloadsTheSetOfModels) {
   EXPECT_EQ(configs[0].base_path, "/models/new");
   EXPECT_THAT(std::get<SpecificVersions>(configs[0].policy).versions, ElementsAre(7));
   EXPECT_EQ(configs[0].labels.at("stable"), 7);
-  service_->set_reload_result(Fail(NotFound("model new has no version")));
+  service_->on_reload = [](const auto&) { return Fail(NotFound("model new has no version")); };
   EXPECT_EQ(call().error_message(), "model new has no version");
 }
 

@@ -10,7 +10,7 @@
 
 #include "serving/backends/tensorflow/tensorflow_backend.h"
 #include "serving/grpc/grpc_server.h"
-#include "serving/testing/fake_model_service_grpc.h"
+#include "serving/testing/fake_models.h"
 
 namespace sagebrush::serving {
 namespace {
@@ -53,10 +53,9 @@ TEST(GrpcWithTensorFlow, ServesWhileAndAfterTheLibraryIsOpened) {
   Signature predict{{{"x", {"x:0", DataType::kFloat, Shape{-1}}}},
                     {{"y", {"y:0", DataType::kFloat, Shape{-1}}}},
                     std::string(kPredictMethod)};
-  testing::ScriptedModelService service;
-  service.Add(std::make_shared<testing::ScriptedServable>(
-      "half_plus_two", 1, SignatureMap{{"serving_default", predict}},
-      [late](const InferenceRequest& request) { return late->Run(request); }));
+  testing::FakeModelService service;
+  service.Add("half_plus_two", 1, {{"serving_default", predict}},
+              [late](const InferenceRequest& request) { return late->Run(request); });
   Result<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(service, {.address = "127.0.0.1", .port = 0});
   ASSERT_TRUE(server) << server.error().message;
   auto channel =

@@ -3,7 +3,7 @@
 #include <set>
 
 #include "serving/core/status.h"
-#include "serving/grpc/example_inference.h"
+#include "serving/grpc/example_protos.h"
 #include "serving/grpc/tensor_proto.h"
 
 namespace sagebrush::serving {
@@ -104,13 +104,9 @@ struct ExampleRun {
 Result<ExampleRun> PrepareExamples(const ModelService& service, std::string_view method, bool has_spec,
                                    const api::ModelSpec& spec, const api::Input& input) {
   TRY(std::shared_ptr<const Servable> servable, FindServable(service, has_spec, spec));
-  std::string name = SignatureNameOf(spec);
-  auto signature = servable->signatures().find(name);
-  if (signature == servable->signatures().end()) {
-    return Fail(InvalidArgument("No signature was found with the name: " + name));
-  }
+  TRY(auto signature, FindExampleSignature(servable->signatures(), spec.signature_name()));
   TRY(Tensor examples, ExamplesOf(input));
-  TRY(InferenceRequest inference, ExampleInference(method, signature->second, name, std::move(examples)));
+  TRY(InferenceRequest inference, ExampleInference(method, signature->second, signature->first, std::move(examples)));
   return ExampleRun{std::move(servable), &signature->second, std::move(inference)};
 }
 
@@ -165,9 +161,9 @@ Result<void> FillTask(const MultiRun& run, const api::InferenceTask& task, const
   FillModelSpec(*run.servable, SignatureNameOf(task.model_spec()), result->mutable_model_spec());
   int64_t examples = run.examples.element_count();
   if (task.method_name() == kClassifyMethod) {
-    return ClassificationFrom(signature, outputs, examples, result->mutable_classification_result());
+    return FillClassification(signature, outputs, examples, result->mutable_classification_result());
   }
-  return RegressionFrom(outputs, examples, result->mutable_regression_result());
+  return FillRegression(outputs, examples, result->mutable_regression_result());
 }
 
 // Each signature is run at most once, which bounds the depth when runs call back within themselves.
@@ -249,8 +245,7 @@ UnaryCall* PredictionServiceImpl::Predict(::grpc::CallbackServerContext* context
     Result<InferenceRequest> inference = InferenceFromPredict(**servable, *request);
     if (!inference) return call.Answer(Fail(std::move(inference).error()));
     inference->context = call.request_context();
-    const Servable& model = **servable;
-    auto done = [&call, response, holder = *std::move(servable), name = inference->signature_name,
+    auto done = [&call, response, holder = *servable, name = inference->signature_name,
                  indexes = inference->outputs](Result<Tensors> outputs) mutable {
       if (!outputs) return call.Answer(Fail(std::move(outputs).error()));
       FillModelSpec(*holder, name, response->mutable_model_spec());
@@ -258,7 +253,7 @@ UnaryCall* PredictionServiceImpl::Predict(::grpc::CallbackServerContext* context
       holder.reset();
       call.Answer({});
     };
-    model.Run(*std::move(inference), std::move(done));
+    (*servable)->Run(*std::move(inference), std::move(done));
   };
   return UnaryCall::Start(*context, here ? nullptr : &service_.executor(), std::move(work));
 }
@@ -267,7 +262,7 @@ UnaryCall* PredictionServiceImpl::Classify(::grpc::CallbackServerContext* contex
                                            const api::ClassificationRequest* request,
                                            api::ClassificationResponse* response) {
   return UnaryCall::Start(*context, &service_.executor(), [this, request, response](UnaryCall& call) {
-    RunExamples(service_, kClassifyMethod, call, *request, response, ClassificationFrom);
+    RunExamples(service_, kClassifyMethod, call, *request, response, FillClassification);
   });
 }
 
@@ -276,7 +271,7 @@ UnaryCall* PredictionServiceImpl::Regress(::grpc::CallbackServerContext* context
   return UnaryCall::Start(*context, &service_.executor(), [this, request, response](UnaryCall& call) {
     RunExamples(service_, kRegressMethod, call, *request, response,
                 [](const Signature&, const Tensors& outputs, int64_t examples, api::RegressionResult* result) {
-                  return RegressionFrom(outputs, examples, result);
+                  return FillRegression(outputs, examples, result);
                 });
   });
 }

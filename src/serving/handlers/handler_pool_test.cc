@@ -72,7 +72,7 @@ class HandlerPoolTest : public ::testing::Test {
   }
 
   fs::path root_;
-  testing::FakeModels models_;
+  testing::HalfPlusTwoModels models_;
   HandlerPoolOptions options_;
   std::unique_ptr<HandlerPool> pool_;
 };

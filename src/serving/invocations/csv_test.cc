@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <rapidcheck.h>
 
-#include "serving/testing/scripted_servable.h"
+#include "serving/testing/fake_models.h"
 
 namespace sagebrush::serving {
 namespace {
@@ -128,9 +128,9 @@ TEST(Csv, RefusesValuesThatAreNotOfTheType) {
 
 TEST(Csv, UsesTheOnlySignature) {
   Signature other{.inputs = {{"x", InputOf(DataType::kFloat, std::nullopt)}}, .outputs = {}, .method_name = {}};
-  testing::ScriptedServable one("model", 1, {{"other", other}}, nullptr);
+  testing::FakeServable one("model", 1, {{"other", other}}, nullptr);
   EXPECT_EQ(Decode("1\n", one).signature_name, "other");
-  testing::ScriptedServable two("model", 1, {{"other", other}, {"third", other}}, nullptr);
+  testing::FakeServable two("model", 1, {{"other", other}, {"third", other}}, nullptr);
   EXPECT_THAT(Refusal("1\n", two), HasSubstr("Serving signature name: \"serving_default\" not found"));
 }
 

@@ -4,11 +4,9 @@
 #include <boost/json.hpp>
 
 #include "base/text.h"
-#include "serving/codec/json_body.h"
 #include "serving/core/status.h"
 #include "serving/invocations/json_forms.h"
 #include "serving/invocations/npy.h"
-#include "serving/invocations/npy_inference.h"
 #include "serving/rest/await_inference.h"
 #include "serving/rest/request_body.h"
 
@@ -18,12 +16,12 @@ namespace {
 constexpr int kMaxPayloadMb = 6;  // of one invocation on the hosted service
 
 // f(done) with `done` called once from any thread: the reply, on the caller's executor.
-template <class Reply, class Function>
-asio::awaitable<Reply> Await(Function function) {
+template <class Function>
+asio::awaitable<HandlerReply> AwaitHandler(Function function) {
   auto executor = co_await asio::this_coro::executor;
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(Reply)>(
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(HandlerReply)>(
       [executor](auto handler, Function f) {
-        f([executor, handler = std::move(handler)](Reply reply) mutable {
+        f([executor, handler = std::move(handler)](HandlerReply reply) mutable {
           asio::post(executor, [handler = std::move(handler), reply = std::move(reply)]() mutable {
             std::move(handler)(std::move(reply));
           });
@@ -32,33 +30,32 @@ asio::awaitable<Reply> Await(Function function) {
       asio::use_awaitable, std::move(function));
 }
 
+// The output of a signature that has one, as an array file.
+Result<std::string> EncodeOnlyOutput(const Signature& signature, const Tensors& outputs) {
+  if (outputs.size() == 1) return EncodeNpy(outputs.front());
+  return Fail(InvalidArgument("The model has " + std::to_string(signature.outputs.size()) +
+                              " outputs and application/x-npy holds one array: accept application/json"));
+}
+
 // The call for a body in one of the forms of /invocations.
 Result<RestCall> MakeCall(const HostedRequest& hosted, HostedTarget target, std::string body, RequestContext context) {
-  RestCall call{.spec = std::move(target.spec),
-                .method = target.method,
-                .body = {},
-                .decoder = {},
-                .context = std::move(context)};
+  RestCall call{
+      .spec = std::move(target.spec), .method = target.method, .body = std::move(body), .context = std::move(context)};
   bool rows = hosted.content != HostedRequest::Content::kJson;
   if ((rows || hosted.reply == HostedRequest::Reply::kNpy) && target.method != RestMethod::kPredict) {
     return Fail(InvalidArgument("text/csv and application/x-npy are for tfs-method=predict"));
   }
+  if (hosted.reply == HostedRequest::Reply::kNpy) call.encoder = EncodeOnlyOutput;
   if (hosted.content == HostedRequest::Content::kCsv) {
-    call.body = std::move(body);
     call.decoder = [header = hosted.csv_header](const Servable& model, const std::string& csv) {
       return DecodeCsv(csv, header, model);
     };
   } else if (hosted.content == HostedRequest::Content::kNpy) {
-    call.body = std::move(body);
     call.decoder = [](const Servable& model, const std::string& array) { return DecodeNpy(array, model); };
   } else if (target.method == RestMethod::kPredict) {
-    call.body = std::move(body);
-    call.decoder = [](const Servable& model, std::string& json) -> Result<DecodedPredict> {
-      TRY(std::string serving, ToServingJson(std::move(json)));
-      return ParsePredict(serving, BodyForm::kServing, model.signatures());
+    call.decoder = [](const Servable& model, const std::string& json) {
+      return ParsePredict(json, FormOfInvocation(json), model.signatures());
     };
-  } else {
-    TRY(call.body, ToServingJson(std::move(body)));
   }
   return call;
 }
@@ -172,14 +169,7 @@ asio::awaitable<http::Response> HostingApi::Invoke(http::Request& request, std::
   if (!body) co_return BodyError(body.error());
   Result<RestCall> call = MakeCall(*hosted, *std::move(target), *std::move(body), NewContext(request));
   if (!call) co_return ToResponse(ErrorReply(call.error()), *hosted);
-  if (hosted->reply != HostedRequest::Reply::kNpy) {
-    RestReply reply = co_await AwaitRestInference(service_, *std::move(call));
-    co_return ToResponse(std::move(reply), *hosted);
-  }
-  auto run = [&service = service_, call = *std::move(call)](auto done) mutable {
-    RunNpyInference(service, std::move(call), std::move(done));
-  };
-  RestReply reply = co_await Await<RestReply>(std::move(run));
+  RestReply reply = co_await AwaitRestInference(service_, *std::move(call));
   co_return ToResponse(std::move(reply), *hosted);
 }
 
@@ -207,7 +197,7 @@ asio::awaitable<http::Response> HostingApi::InvokeHandlers(http::Request& reques
       target ? Result<std::pair<ModelSpec, RestMethod>>({target->spec, target->method}) : Fail(target.error());
   call.context = NewContext(request);
   auto run = [pool, call = std::move(call)](auto done) mutable { pool->Submit(std::move(call), std::move(done)); };
-  HandlerReply reply = co_await Await<HandlerReply>(std::move(run));
+  HandlerReply reply = co_await AwaitHandler(std::move(run));
   http::Response response = JsonResponse(reply.status, std::move(reply.body));
   response.headers.Set("Content-Type", reply.content_type);
   co_return response;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <boost/json.hpp>
+#include <latch>
 
 #include "http/client.h"
 #include "http/server.h"
@@ -74,7 +75,7 @@ class HostingApiTest : public ::testing::Test {
 
   fs::path root_;
   io::Runtime runtime_;
-  testing::FakeModels models_;
+  testing::HalfPlusTwoModels models_;
   Handlers handlers_;
   HostingApiOptions options_;
   std::unique_ptr<HostingApi> api_;
@@ -116,6 +117,32 @@ TEST_F(HostingApiTest, TakesAndGivesNumPyArrays) {
     EXPECT_THAT(y->values<float>(), ElementsAre(2.5F, 3.0F, 4.5F));
   }
   EXPECT_EQ(Invoke("no array", "application/x-npy", {{"Accept", "application/x-npy"}}).status, 400);
+  SignatureMap two = testing::SignaturesOf({{"x", testing::InputOf(DataType::kFloat, std::nullopt)}});
+  two.begin()->second.outputs["z"] = two.begin()->second.outputs["y"];
+  models_.Add("two", 1, std::move(two),
+              [](const InferenceRequest& request) { return Tensors{request.inputs[0], request.inputs[0]}; });
+  http::ClientResponse response =
+      Invoke("[1]", "application/json",
+             {{"Accept", "application/x-npy"}, {std::string(kCustomAttributes), "tfs-model-name=two"}});
+  EXPECT_EQ(response.status, 400);
+  EXPECT_THAT(response.body, HasSubstr("The model has 2 outputs and application/x-npy holds one array"));
+}
+
+TEST_F(HostingApiTest, TheTimeOfAnInvocationIsLimitedInEveryForm) {
+  auto release = std::make_shared<std::latch>(1);
+  models_.Add("slow", 1, testing::SignaturesOf({{"x", testing::InputOf(DataType::kFloat, std::nullopt)}}),
+              [release](const InferenceRequest& request) {
+                release->wait();
+                return Tensors{request.inputs[0]};
+              });
+  options_.request_timeout = std::chrono::milliseconds(50);
+  for (const char* accepted : {"application/json", "application/x-npy"}) {
+    EXPECT_EQ(Invoke("[1]", "application/json",
+                     {{"Accept", accepted}, {std::string(kCustomAttributes), "tfs-model-name=slow"}})
+                  .status,
+              504);
+  }
+  release->count_down();
 }
 
 TEST_F(HostingApiTest, LabelsTheReplyAsAccepted) {
@@ -240,6 +267,40 @@ TEST_F(HostingApiTest, AModelThatCannotBeLoadedLeavesTheOthers) {
   EXPECT_THAT(Call("GET", "/models").body, ::testing::StartsWith("{\"half\":"));
   EXPECT_EQ(Call("GET", "/models/broken").status, 404);
   EXPECT_EQ(Call("GET", "/models/handled").status, 404);
+}
+
+TEST_F(HostingApiTest, AModelThatDoesNotFitIsAnsweredWith507) {
+  options_.multi_model = true;
+  Put("large/1/saved_model.pb");
+  models_.on_reload = [](const std::vector<ModelConfig>& configs) -> Result<void> {
+    if (configs.size() == 1) return {};
+    return Fail(Error(ErrorKind::kResourceExhausted, "It needs 9 MiB"));
+  };
+  http::ClientResponse large =
+      Call("POST", "/models", R"({"model_name": "large", "url": ")" + (root_ / "large").string() + "\"}");
+  EXPECT_EQ(large.status, 507);
+  EXPECT_EQ(large.body, R"({"error": "It needs 9 MiB"})");
+  EXPECT_EQ(Call("GET", "/models/large").status, 404);
+}
+
+TEST_F(HostingApiTest, ALoadThatTakesTooLongIsAnsweredWith408AndUndone) {
+  options_.multi_model = true;
+  options_.load_timeout = std::chrono::milliseconds(50);
+  Put("slow/1/saved_model.pb");
+  auto release = std::make_shared<std::latch>(1);
+  models_.on_reload = [release, load = models_.on_reload](const std::vector<ModelConfig>& configs) {
+    release->wait();
+    return load(configs);
+  };
+  std::string body = R"({"model_name": "slow", "url": ")" + (root_ / "slow").string() + "\"}";
+  http::ClientResponse slow = Call("POST", "/models", body);
+  EXPECT_EQ(slow.status, 408);
+  EXPECT_THAT(slow.body, HasSubstr("Timed out: model slow was not loaded"));
+  release->count_down();
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (models_.configs().size() > 1 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  EXPECT_EQ(models_.configs().size(), 1U);
+  EXPECT_EQ(Call("GET", "/models/slow").status, 404);
 }
 
 }  // namespace

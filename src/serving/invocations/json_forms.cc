@@ -1,12 +1,17 @@
 #include "serving/invocations/json_forms.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace sagebrush::serving {
 namespace {
 
 bool IsSpace(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
+// The position of the first character from `at` on that is no white space; the size when there is none.
+size_t SkipSpace(std::string_view text, size_t at) {
+  while (at < text.size() && IsSpace(text[at])) ++at;
+  return at;
+}
 
 // The position behind the string that begins at `at`; npos when it does not end.
 size_t SkipString(std::string_view text, size_t at) {
@@ -40,71 +45,35 @@ size_t SkipBrackets(std::string_view text, size_t at) {
   return std::string_view::npos;
 }
 
-Fail BadJson(size_t at, std::string_view what) {
-  return Fail(InvalidArgument("JSON Parse error: " + std::string(what) + " at offset: " + std::to_string(at)));
-}
-
 // "name" followed by a colon, anywhere.
 bool HasKey(std::string_view body, std::string_view quoted_name) {
   for (size_t at = body.find(quoted_name); at != std::string_view::npos; at = body.find(quoted_name, at + 1)) {
-    size_t next = at + quoted_name.size();
-    while (next < body.size() && IsSpace(body[next])) ++next;
+    size_t next = SkipSpace(body, at + quoted_name.size());
     if (next < body.size() && body[next] == ':') return true;
   }
   return false;
 }
 
-bool IsListOfLists(std::string_view text) {
-  if (text.front() != '[') return false;
-  size_t next = 1;
-  while (next < text.size() && IsSpace(text[next])) ++next;
-  return next < text.size() && text[next] == '[';
+// The position behind the JSON text that begins at `at`; npos when it does not end.
+size_t SkipText(std::string_view body, size_t at) {
+  if (body[at] == '[' || body[at] == '{') return SkipBrackets(body, at);
+  if (body[at] == '"') return SkipString(body, at);
+  return std::min(body.find_first_of(" \n\r\t[]{}\",:", at), body.size());
 }
 
 }  // namespace
 
-Result<std::vector<std::string_view>> SplitJsonTexts(std::string_view body) {
-  std::vector<std::string_view> texts;
-  for (size_t at = 0; at < body.size();) {
-    if (IsSpace(body[at])) {
-      ++at;
-      continue;
-    }
-    size_t end = at;
-    if (body[at] == '[' || body[at] == '{') {
-      end = SkipBrackets(body, at);
-    } else if (body[at] == '"') {
-      end = SkipString(body, at);
-    } else {
-      end = std::min(body.find_first_of(" \n\r\t[]{}\",:", at), body.size());
-      if (end == at) return BadJson(at, std::string("Unexpected '") + body[at] + "'");
-    }
-    if (end == std::string_view::npos) return BadJson(at, "The value that begins here has no end, begun");
-    texts.push_back(body.substr(at, end - at));
-    at = end;
+BodyForm FormOfInvocation(std::string_view body) {
+  for (std::string_view key : {"\"instances\"", "\"inputs\"", "\"examples\""}) {
+    if (HasKey(body, key)) return BodyForm::kServing;
   }
-  if (texts.empty()) return Fail(InvalidArgument("JSON Parse error: The document is empty"));
-  return texts;
-}
-
-Result<std::string> ToServingJson(std::string body) {
-  if (HasKey(body, "\"instances\"") || HasKey(body, "\"inputs\"") || HasKey(body, "\"examples\"")) return body;
-  TRY(std::vector<std::string_view> texts, SplitJsonTexts(body));
-  std::string serving = "{\"instances\":";
-  serving.reserve(body.size() + 16);
-  if (texts.size() == 1 && IsListOfLists(texts[0])) {
-    serving += texts[0];
-  } else {
-    char separator = '[';
-    for (std::string_view text : texts) {
-      serving += separator;
-      serving += text;
-      separator = ',';
-    }
-    serving += ']';
-  }
-  serving += '}';
-  return serving;
+  size_t begin = SkipSpace(body, body.starts_with("\xEF\xBB\xBF") ? 3 : 0);
+  if (begin == body.size()) return BodyForm::kInstance;
+  size_t end = SkipText(body, begin);
+  if (end != std::string_view::npos && SkipSpace(body, end) < body.size()) return BodyForm::kLines;
+  size_t second = SkipSpace(body, begin + 1);
+  bool list_of_lists = body[begin] == '[' && second < body.size() && body[second] == '[';
+  return list_of_lists ? BodyForm::kInstances : BodyForm::kInstance;
 }
 
 }  // namespace sagebrush::serving

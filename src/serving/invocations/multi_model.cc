@@ -78,6 +78,22 @@ http::Response ErrorResponse(int status, std::string_view message) {
   return JsonResponse(status, "{\"error\": \"" + JsonEscape(message) + "\"}");
 }
 
+MultiModel::~MultiModel() {
+  std::unique_lock lock(mutex_);
+  ended_.wait(lock, [this] { return changes_ == 0; });
+}
+
+void MultiModel::BeginChange() {
+  std::lock_guard lock(mutex_);
+  ++changes_;
+}
+
+void MultiModel::EndChange() {
+  std::lock_guard lock(mutex_);
+  --changes_;
+  ended_.notify_all();
+}
+
 Result<void> MultiModel::LoadNow(const std::string& name, const std::string& url) {
   std::lock_guard lock(changing_);
   std::vector<ModelConfig> before = service_.configs();
@@ -129,6 +145,7 @@ http::asio::awaitable<http::Response> MultiModel::Load(std::string body) {
   auto executor = co_await http::asio::this_coro::executor;
   auto waiting = std::make_shared<Waiting>(executor);
   waiting->timer.expires_after(wait_time_);
+  BeginChange();
   http::asio::post(runtime_.blocking_pool(), [this, waiting, executor, model, directory] {
     Result<void> result = LoadNow(model, directory);
     std::unique_lock lock(waiting->mutex);
@@ -137,6 +154,7 @@ http::asio::awaitable<http::Response> MultiModel::Load(std::string body) {
     lock.unlock();
     if (undo && !UnloadNow(model)) Log(LogLevel::kWarning, "late_model_stays", {{"model", model}});
     http::asio::post(executor, [waiting] { waiting->timer.cancel(); });
+    EndChange();
   });
   co_await waiting->timer.async_wait(http::asio::as_tuple(http::asio::use_awaitable));
   std::unique_lock lock(waiting->mutex);
@@ -153,7 +171,12 @@ http::asio::awaitable<http::Response> MultiModel::Load(std::string body) {
 }
 
 http::asio::awaitable<http::Response> MultiModel::Unload(std::string name) {
-  Result<void> unloaded = co_await io::OnBlockingPool(runtime_, [this, name] { return UnloadNow(name); });
+  BeginChange();
+  Result<void> unloaded = co_await io::OnBlockingPool(runtime_, [this, name] {
+    Result<void> result = UnloadNow(name);
+    EndChange();
+    return result;
+  });
   if (!unloaded) co_return ErrorResponse(LoadStatus(unloaded.error()), unloaded.error().message);
   co_return JsonResponse(200, "{\"success\": \"Successfully unloaded model " + JsonEscape(name) + ".\"}");
 }

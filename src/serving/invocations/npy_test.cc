@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <rapidcheck.h>
 
-#include "serving/testing/scripted_servable.h"
+#include "serving/testing/fake_models.h"
 
 namespace sagebrush::serving {
 namespace {

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "serving/lifecycle/memory_room.h"
 #include "serving/lifecycle/version_directory.h"
 
 namespace sagebrush::serving {
@@ -49,6 +50,18 @@ Result<void> Validate(const std::vector<ModelConfig>& configs) {
     }
   }
   return {};
+}
+
+// Better refused than ended by the kernel in the middle of its load, with all that is served.
+Result<void> CheckRoom(const std::filesystem::path& directory) {
+  constexpr int64_t kMib = 1024 * 1024;
+  int64_t needed = SavedModelBytes(directory);
+  std::optional<int64_t> available = AvailableMemory();
+  if (!available || needed <= *available) return {};
+  return Fail(Error(ErrorKind::kResourceExhausted,
+                    fmt::format("It needs {} MiB of memory or more, and {} MiB are available: unload other models, or "
+                                "serve it where there is more",
+                                needed / kMib, *available / kMib)));
 }
 
 }  // namespace
@@ -342,6 +355,7 @@ bool ModelManager::TakeWork(std::unique_lock<std::mutex>& lock) {
 
 Result<std::unique_ptr<ServedVersion>> ModelManager::LoadVersion(const std::string& name, int64_t number,
                                                                  const std::filesystem::path& directory) {
+  TRYV(CheckRoom(directory));
   TRY(std::unique_ptr<Session> session, backend_.Load(directory));
   auto served = std::make_unique<ServedVersion>(name, number, std::move(session), options_.batching, metrics_);
   if (options_.replay_warmup) TRYV(options_.replay_warmup(directory, *served));

@@ -33,10 +33,10 @@ struct ModelManagerOptions {
 //   2. START → LOADING: a load thread takes it
 //   3. LOADING → AVAILABLE: loaded and warmed up; requests find it from now on
 //   4. LOADING → START: the load failed and will be tried again after the retry interval
-//   5. LOADING → END (with the error): failed for the last time, or no longer wanted
+//   5. LOADING → END (with the error): failed for the last time, or no longer wanted. A version whose graph and
+//      variables are larger than the memory that is left fails (kResourceExhausted) before anything is loaded
 //   6. AVAILABLE → UNLOADING: no longer wanted, and a wanted version is available or none is wanted. Requests find it
-//   no
-//      more; those that hold it go on
+//      no more; those that hold it go on
 //   7. UNLOADING → END: the last request has let go; its memory is returned to the system
 //   8. START → END: no longer wanted
 // A version that ended in peace and is wanted again goes to START; so does one that failed, when its directory was

@@ -182,5 +182,24 @@ TEST(VersionDirectory, NumbersAreVersionsAndNothingElseIs) {
   std::filesystem::remove_all(base);
 }
 
+TEST_F(ModelManagerTest, AVersionLargerThanTheMemoryIsRefusedAndTheRunningOneStays) {
+  Publish("1", "10");
+  Start({.load_attempts = 1});
+  ASSERT_TRUE(manager_->Reload({Config()}));
+  std::filesystem::path scratch = base_ / "making", variables = scratch / "variables";
+  std::filesystem::create_directories(variables);
+  ASSERT_TRUE(io::WriteFile(scratch / "saved_model.pb", "20"));
+  ASSERT_TRUE(io::WriteFile(variables / "variables.data-00000-of-00001", ""));
+  std::filesystem::resize_file(variables / "variables.data-00000-of-00001", uintmax_t{8} << 40);  // a hole
+  std::filesystem::rename(scratch, base_ / "2");
+  ASSERT_TRUE(Eventually([&] { return StateOf(2) == VersionState::kEnd; }));
+  std::optional<Error> error = (*manager_->Status({.name = "m", .version = 2}))[0].error;
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind, ErrorKind::kResourceExhausted);
+  EXPECT_THAT(error->message, HasSubstr("needs 8388608 MiB of memory or more"));
+  EXPECT_EQ(Ask({"m"}), 11);
+  EXPECT_EQ(backend_.loads, 1);
+}
+
 }  // namespace
 }  // namespace sagebrush::serving

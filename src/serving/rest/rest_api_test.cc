@@ -11,7 +11,7 @@
 #include <latch>
 
 #include "serving/core/status.h"
-#include "serving/testing/fake_model_service.h"
+#include "serving/testing/fake_models.h"
 
 namespace sagebrush::serving {
 namespace {
@@ -109,7 +109,7 @@ class RestApiTest : public ::testing::Test {
   static std::string Text(std::string_view message) { return fmt::format("{{\n    \"error\": \"{}\"\n}}", message); }
 
   boost::asio::io_context context_;  // outlives the executor, whose late replies go there
-  FakeModelService service_;
+  FakeModelService service_{1, 16};
   RestApiOptions options_;
 };
 
@@ -312,6 +312,42 @@ TEST_F(RestApiTest, PreflightsNameTheirOrigin) {
   EXPECT_FALSE(reply.headers.Has("Access-Control-Allow-Origin"));
   options_.cors = true;
   EXPECT_EQ(Call("OPTIONS", kPredict, "", origin).headers.Get("Access-Control-Allow-Origin"), "*");
+}
+
+// A model that goes on after it has answered, as one does whose thread leads a batcher.
+class Leading final : public Servable, public std::enable_shared_from_this<Leading> {
+ public:
+  explicit Leading(std::shared_ptr<std::promise<bool>> held) : held_(std::move(held)) {}
+  const std::string& model_name() const override { return name_; }
+  int64_t version() const override { return 1; }
+  const SignatureMap& signatures() const override { return signatures_; }
+  void Run(InferenceRequest request, InferenceCallback done) const override {
+    std::weak_ptr<const Leading> self = weak_from_this();
+    std::shared_ptr<std::promise<bool>> held = held_;
+    done(Compute(request));
+    done = nullptr;
+    held->set_value(!self.expired());
+  }
+
+ private:
+  std::string name_ = "leading";
+  SignatureMap signatures_ = HalfPlusTwo();
+  std::shared_ptr<std::promise<bool>> held_;
+};
+
+class OneOwner final : public FakeModelService {
+ public:
+  Result<std::shared_ptr<const Servable>> Find(const ModelSpec&) const override {
+    return std::make_shared<const Leading>(held);
+  }
+  std::shared_ptr<std::promise<bool>> held = std::make_shared<std::promise<bool>>();
+};
+
+TEST_F(RestApiTest, AModelThatIsUnloadedAfterItsReplyIsHeldUntilItHasReturned) {
+  auto service = std::make_unique<OneOwner>();
+  std::future<bool> held = service->held->get_future();
+  EXPECT_EQ(CallOn(*service, "POST", kPredict, R"({"instances": [1.0]})").status, 200);
+  EXPECT_TRUE(held.get());
 }
 
 }  // namespace

@@ -1,29 +1,24 @@
 #include "serving/rest/rest_inference.h"
 
-#include <fmt/format.h>
-
 #include <memory>
 #include <utility>
 
 #include "serving/codec/json_body.h"
 #include "serving/codec/json_examples.h"
 #include "serving/codec/json_outputs.h"
+#include "serving/core/example_inference.h"
 #include "serving/core/status.h"
 
 namespace sagebrush::serving {
 namespace {
 
 using Done = std::move_only_function<void(RestReply)>;
-using Encode = std::move_only_function<Result<std::string>(const Signature&, const Tensors&)>;
-
-// The aliases that classify and regress signatures use.
-constexpr std::string_view kInputs = "inputs", kClasses = "classes", kScores = "scores", kOutputs = "outputs";
 
 // One call, decoded: what to run and how to print what comes of it.
 struct Prepared {
   InferenceRequest request;
   const Signature* signature = nullptr;
-  Encode encode;
+  PredictEncoder encode;
 };
 
 RestReply ReplyOf(Result<std::string> body) {
@@ -38,73 +33,32 @@ Result<Prepared> PreparePredict(RestCall& call, const Servable& servable) {
   prepared.signature = &signature->second;
   prepared.request.signature_name = signature->first;
   prepared.request.inputs = std::move(decoded.inputs);
-  prepared.encode = [form = decoded.form](const Signature& of, const Tensors& outputs) {
-    return PrintOutputs(of, outputs, form);
-  };
+  prepared.encode = std::move(call.encoder);
+  if (!prepared.encode) {
+    prepared.encode = [form = decoded.form](const Signature& of, const Tensors& outputs) {
+      return PrintOutputs(of, outputs, form);
+    };
+  }
   return prepared;
-}
-
-Result<void> CheckMethod(const Signature& signature, std::string_view what, std::string_view method) {
-  if (signature.method_name != method) {
-    return Fail(InvalidArgument(
-        fmt::format("Expected {} signature method_name to be {}. Was: {}", what, method, signature.method_name)));
-  }
-  if (signature.inputs.size() != 1) return Fail(InvalidArgument("Expected one input Tensor."));
-  if (!signature.inputs.contains(kInputs)) {
-    return Fail(InvalidArgument(fmt::format("No {} inputs found in SignatureDef: its input is \"{}\", not \"{}\"", what,
-                                            signature.inputs.begin()->first, kInputs)));
-  }
-  return {};
-}
-
-Result<void> CheckClassify(const Signature& signature) {
-  TRYV(CheckMethod(signature, "classification", kClassifyMethod));
-  if (signature.outputs.size() != 1 && signature.outputs.size() != 2) {
-    return Fail(InvalidArgument(fmt::format("Expected one or two output Tensors, found {}", signature.outputs.size())));
-  }
-  if (!signature.outputs.contains(kClasses) && !signature.outputs.contains(kScores)) {
-    return Fail(InvalidArgument(fmt::format(
-        "Expected classification signature outputs to contain at least one of \"{}\" or \"{}\"", kClasses, kScores)));
-  }
-  return {};
-}
-
-Result<void> CheckRegress(const Signature& signature) {
-  TRYV(CheckMethod(signature, "regression", kRegressMethod));
-  if (signature.outputs.size() != 1) return Fail(InvalidArgument("Expected one output Tensor."));
-  if (!signature.outputs.contains(kOutputs)) {
-    return Fail(
-        InvalidArgument(fmt::format("No regression outputs found in SignatureDef: its output is \"{}\", not "
-                                    "\"{}\"",
-                                    signature.outputs.begin()->first, kOutputs)));
-  }
-  return {};
-}
-
-// The output of that alias, or null.
-const Tensor* OutputNamed(const Signature& signature, const Tensors& outputs, std::string_view alias) {
-  auto found = signature.outputs.find(alias);
-  if (found == signature.outputs.end()) return nullptr;
-  return &outputs[static_cast<size_t>(std::distance(signature.outputs.begin(), found))];
 }
 
 Result<Prepared> PrepareExamples(const RestCall& call, const Servable& servable) {
   TRY(DecodedExamples decoded, ParseExamples(call.body));
-  std::string name = decoded.signature_name.empty() ? std::string(kDefaultSignature) : decoded.signature_name;
-  auto signature = servable.signatures().find(name);
-  if (signature == servable.signatures().end()) {
-    return Fail(InvalidArgument("No signature was found with the name: " + name));
-  }
+  TRY(auto signature, FindExampleSignature(servable.signatures(), decoded.signature_name));
   bool classify = call.method == RestMethod::kClassify;
-  TRYV(classify ? CheckClassify(signature->second) : CheckRegress(signature->second));
   auto count = static_cast<int64_t>(decoded.examples.size());
+  Tensor examples = Tensor::Strings({count}, std::move(decoded.examples));
   Prepared prepared;
   prepared.signature = &signature->second;
-  prepared.request.signature_name = std::move(name);
-  prepared.request.inputs.push_back(Tensor::Strings({count}, std::move(decoded.examples)));
-  prepared.encode = [classify, count](const Signature& of, const Tensors& outputs) {
-    return classify ? PrintClassifications(OutputNamed(of, outputs, kClasses), OutputNamed(of, outputs, kScores), count)
-                    : PrintRegressions(*OutputNamed(of, outputs, kOutputs), count);
+  TRY(prepared.request, ExampleInference(classify ? kClassifyMethod : kRegressMethod, signature->second,
+                                         signature->first, std::move(examples)));
+  prepared.encode = [classify, count](const Signature& of, const Tensors& outputs) -> Result<std::string> {
+    if (classify) {
+      TRY(ClassificationTable table, ReadClassifications(of, outputs, count));
+      return PrintClassifications(table);
+    }
+    TRY(std::span<const float> values, ReadRegressions(outputs, count));
+    return PrintRegressions(values);
   };
   return prepared;
 }
@@ -118,9 +72,9 @@ void Run(std::shared_ptr<const Servable> servable, RestCall call, Done done) {
   call.body = {};
   prepared->request.context = std::move(call.context);
   const Servable& model = *servable;
-  // The reply holds the servable, and so the signature, until the outputs are printed.
+  // The reply holds the servable too, and so the signature, until the outputs are printed.
   model.Run(std::move(prepared->request),
-            [servable = std::move(servable), signature = prepared->signature, encode = std::move(prepared->encode),
+            [servable, signature = prepared->signature, encode = std::move(prepared->encode),
              done = std::move(done)](Result<Tensors> outputs) mutable {
               if (!outputs) return done(ErrorReply(outputs.error()));
               RestReply reply = ReplyOf(encode(*signature, *outputs));

@@ -22,19 +22,23 @@ struct DecodedPredict {
 };
 
 // A body, once its model is known, as tensors.
-using PredictDecoder = std::move_only_function<Result<DecodedPredict>(const Servable&, std::string& body)>;
+using PredictDecoder = std::move_only_function<Result<DecodedPredict>(const Servable&, const std::string& body)>;
+
+// The outputs of a predict call, in the order of the signature's map, as a body that is no JSON.
+using PredictEncoder = std::move_only_function<Result<std::string>(const Signature&, const Tensors&)>;
 
 struct RestCall {
   ModelSpec spec;
   RestMethod method = RestMethod::kPredict;
   std::string body;        // TensorFlow Serving's JSON for the method
-  PredictDecoder decoder;  // for kPredict, when set: reads a body of another form, and may take it
+  PredictDecoder decoder;  // for kPredict, when set: reads a body of another form
+  PredictEncoder encoder;  // for kPredict, when set: makes the body of the reply
   RequestContext context;
 };
 
 struct RestReply {
   int status = 200;
-  std::string body;  // application/json in TensorFlow Serving's formatting, {"error": …} where status is no 200
+  std::string body;  // JSON in TensorFlow Serving's formatting (or the encoder's); {"error": …} where status is no 200
 };
 
 // A whole predict, classify or regress call: finds the model, decodes, runs, encodes, then calls `done` exactly once.

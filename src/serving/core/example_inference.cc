@@ -1,11 +1,13 @@
-#include "serving/grpc/example_inference.h"
+#include "serving/core/example_inference.h"
+
+#include <fmt/format.h>
+
+#include <optional>
 
 #include "serving/core/status.h"
 
 namespace sagebrush::serving {
 namespace {
-
-namespace api = ::tensorflow::serving;
 
 constexpr std::string_view kInputs = "inputs";
 constexpr std::string_view kClasses = "classes", kScores = "scores";  // of a classification
@@ -42,7 +44,11 @@ Result<std::vector<size_t>> ClassificationOutputs(const Signature& signature) {
 Result<std::vector<size_t>> RegressionOutputs(const Signature& signature) {
   if (signature.outputs.size() != 1) return Fail(InvalidArgument("Expected one output Tensor."));
   std::optional<size_t> index = IndexOf(signature, kOutputs);
-  if (!index) return Fail(FailedPrecondition("No regression outputs found in SignatureDef: expected \"outputs\"."));
+  if (!index) {
+    return Fail(
+        FailedPrecondition(fmt::format("No regression outputs found in SignatureDef: its output is \"{}\", not \"{}\"",
+                                       signature.outputs.begin()->first, kOutputs)));
+  }
   return std::vector<size_t>{*index};
 }
 
@@ -65,19 +71,11 @@ Result<void> CheckClassification(std::string_view alias, const Tensor& tensor, D
 
 }  // namespace
 
-Result<Tensor> ExamplesOf(const api::Input& input) {
-  const std::string* context = nullptr;
-  const google::protobuf::RepeatedPtrField<std::string>* examples = &input.example_list().examples();
-  if (input.has_example_list_with_context()) {
-    context = &input.example_list_with_context().context();
-    examples = &input.example_list_with_context().examples();
-  }
-  if (examples->empty()) return Fail(InvalidArgument("Input is empty."));
-  std::vector<std::string> elements;
-  elements.reserve(static_cast<size_t>(examples->size()));
-  // Serialized messages that stand one behind the other are one merged message.
-  for (const std::string& example : *examples) elements.push_back(context ? *context + example : example);
-  return Tensor::Strings({examples->size()}, std::move(elements));
+Result<SignatureMap::const_iterator> FindExampleSignature(const SignatureMap& signatures, std::string_view name) {
+  auto found = signatures.find(name.empty() ? kDefaultSignature : name);
+  if (found != signatures.end()) return found;
+  return Fail(InvalidArgument(
+      fmt::format("No signature was found with the name: {}", name.empty() ? kDefaultSignature : name)));
 }
 
 Result<InferenceRequest> ExampleInference(std::string_view method, const Signature& signature,
@@ -94,37 +92,29 @@ Result<InferenceRequest> ExampleInference(std::string_view method, const Signatu
   if (signature.inputs.size() != 1) return Fail(InvalidArgument("Expected one input Tensor."));
   TRY(std::vector<size_t> outputs, classify ? ClassificationOutputs(signature) : RegressionOutputs(signature));
   if (!signature.inputs.contains(kInputs)) {
-    return Fail(FailedPrecondition(fmt::format("No {} inputs found in SignatureDef: expected \"inputs\".", kind)));
+    return Fail(FailedPrecondition(fmt::format("No {} inputs found in SignatureDef: its input is \"{}\", not \"{}\"",
+                                               kind, signature.inputs.begin()->first, kInputs)));
   }
   return InferenceRequest{std::move(signature_name), {std::move(examples)}, std::move(outputs), {}};
 }
 
-Result<void> ClassificationFrom(const Signature& signature, const Tensors& outputs, int64_t examples,
-                                api::ClassificationResult* result) {
-  const Tensor* classes = nullptr;
-  const Tensor* scores = nullptr;
+Result<ClassificationTable> ReadClassifications(const Signature& signature, std::span<const Tensor> outputs,
+                                                int64_t examples) {
+  ClassificationTable table{.examples = static_cast<size_t>(examples)};
   const Tensor* next = outputs.data();
-  if (signature.outputs.contains(kClasses)) classes = next++;
-  if (signature.outputs.contains(kScores)) scores = next++;
-  if (classes) TRYV(CheckClassification(kClasses, *classes, DataType::kString, examples));
-  if (scores) TRYV(CheckClassification(kScores, *scores, DataType::kFloat, examples));
-  if (classes && scores && classes->shape()[1] != scores->shape()[1]) {
+  if (signature.outputs.contains(kClasses)) table.classes = next++;
+  if (signature.outputs.contains(kScores)) table.scores = next++;
+  if (table.classes) TRYV(CheckClassification(kClasses, *table.classes, DataType::kString, examples));
+  if (table.scores) TRYV(CheckClassification(kScores, *table.scores, DataType::kFloat, examples));
+  if (table.classes && table.scores && table.classes->shape()[1] != table.scores->shape()[1]) {
     return Fail(InvalidArgument(fmt::format("Tensors class and score should match in dim_size(1). Got {} vs. {}",
-                                            classes->shape()[1], scores->shape()[1])));
+                                            table.classes->shape()[1], table.scores->shape()[1])));
   }
-  auto columns = static_cast<size_t>((classes ? classes : scores)->shape()[1]);
-  for (size_t example = 0; example < static_cast<size_t>(examples); ++example) {
-    api::Classifications* row = result->add_classifications();
-    for (size_t column = 0; column < columns; ++column) {
-      api::Class* entry = row->add_classes();
-      if (classes) entry->set_label(classes->strings()[example * columns + column]);
-      if (scores) entry->set_score(scores->values<float>()[example * columns + column]);
-    }
-  }
-  return {};
+  table.columns = static_cast<size_t>((table.classes ? table.classes : table.scores)->shape()[1]);
+  return table;
 }
 
-Result<void> RegressionFrom(const Tensors& outputs, int64_t examples, api::RegressionResult* result) {
+Result<std::span<const float>> ReadRegressions(std::span<const Tensor> outputs, int64_t examples) {
   const Tensor& output = outputs[0];
   const Shape& shape = output.shape();
   if (shape.size() != 1 && !(shape.size() == 2 && shape[1] == 1)) {
@@ -139,8 +129,7 @@ Result<void> RegressionFrom(const Tensors& outputs, int64_t examples, api::Regre
     return Fail(
         InvalidArgument(fmt::format("Expected output Tensor of DT_FLOAT.  Got: {}", ProtoTypeName(output.type()))));
   }
-  for (float value : output.values<float>()) result->add_regressions()->set_value(value);
-  return {};
+  return output.values<float>();
 }
 
 }  // namespace sagebrush::serving
