@@ -90,7 +90,9 @@ class ModelServer::Impl {
     if (options_.hosting) TRYV(ReadHosting());
     if (options_.autotune) Autotune(options_);
     TRY(backend_, MakeBackend(options_));
-    ModelManagerOptions manager{.poll_interval = options_.file_system_poll, .batching = options_.batching};
+    ModelManagerOptions manager{.poll_interval = options_.file_system_poll,
+                                .loads_stand_back = options_.backend == BackendChoice::kTensorFlow,
+                                .batching = options_.batching};
     if (options_.warmup) manager.replay_warmup = ReplayWarmup;
     manager_ = std::make_unique<ModelManager>(*backend_, metrics_, executor_, std::move(manager));
     TRYV(manager_->Reload(options_.models));
