@@ -50,7 +50,8 @@ class Tuner {
     }
     const Trial* best = Best(trials_, options_.goal);
     if (best == nullptr) {
-      Log(LogLevel::kWarning, "autotune_not_done", {{"reason", "no setting could be measured; nothing is changed"}});
+      Log(LogLevel::kWarning, "autotune_not_done",
+          {{"reason", "no setting could be measured in time; nothing is changed. --autotune_seconds gives it more"}});
       return std::nullopt;
     }
     LogChoice(*best);
