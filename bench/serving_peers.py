@@ -25,7 +25,7 @@ import urllib.request
 import uuid
 
 from harness import Report, Row
-from model_server import (CLOCK_TICKS, ROOT, SERVER_CORES, build_native, digits_body, http_load, model, model_server,
+from model_server import (CLOCK_TICKS, ROOT, SERVER_CORES, bare_loop, build_native, digits_body, http_load, model, model_server,
                           onednn_flags, pinned)
 
 NAME = "serving-peers"
@@ -193,23 +193,28 @@ def run(smoke):
         sys.exit("There is nothing to compare with.\n" + "\n".join(missing))
     rows, notes, shares = [], missing, []
     for count, wanted in WANTED.items():
-        rates = {}
+        rates, bests = {}, {}
         for name, settings in measured.items():
             if not settings:
                 continue
             setting = max(settings, key=lambda candidate: rate(settings[candidate][count]))
             best = settings[setting][count]
-            rates[name] = rate(best)
+            rates[name], bests[name] = rate(best), best
             label = f"batch {count}, {name}"
             rows += [Row(label, "1/s", [result["requests"] / result["seconds"] for result in best]),
-                     Row(f"{label}: CPU a request", "ms", [result["cpu_ms_per_request"] for result in best]),
+                     Row(f"{label}: CPU a request", "us", [result["cpu_ms_per_request"] * 1000 for result in best]),
                      Row(f"{label}: p50", "ms", [result["p50_us"] / 1000 for result in best]),
                      Row(f"{label}: p99", "ms", [result["p99_us"] / 1000 for result in best])]
             notes.append(f"{label}: best with {setting}")
         best_peer = max((name for name in rates if name != "Sagebrush"), key=rates.get)
         ratio = rates["Sagebrush"] / rates[best_peer]
         shares.append(ratio / wanted)
-        notes.append(f"batch {count}: {ratio:.2f} times {best_peer} (target {wanted})")
+        bare = bare_loop(native, model("digits") / "1", count, 1, 0.5 if smoke else 3)
+        rows.append(Row(f"batch {count}, bare loop: CPU a run", "us", [bare["cpu_ms_per_run"] * 1000]))
+        cpu = {name: statistics.median(result["cpu_ms_per_request"] for result in best) for name, best in bests.items()}
+        notes.append(f"batch {count}: {ratio:.2f} times {best_peer} (target {wanted}); by CPU time a request "
+                     f"{cpu[best_peer] / cpu['Sagebrush']:.2f} times; a server that cost nothing beside the model would be at "
+                     f"{cpu[best_peer] / bare['cpu_ms_per_run']:.2f}")
     notes.append("Sagebrush and Ray Serve get nested rows (9 KB an image); MLServer and Triton the same numbers in the "
                  "flat form that they speak (8 KB).")
     return Report(NAME, f"digits CNN, {CONNECTIONS} connections, JSON, one core, every server at its best; "
