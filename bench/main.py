@@ -14,7 +14,9 @@ import horovod_ratio
 import log_latency
 import ps_ratio
 import serving_memory
+import serving_openvino
 import serving_overhead
+import serving_peers
 import serving_swap
 import serving_throughput
 import start_latency
@@ -22,7 +24,8 @@ import start_latency
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start, gang_simulated,
                                                  horovod_ratio, ps_ratio, serving_overhead, serving_throughput,
-                                                 serving_swap, serving_memory)}
+                                                 serving_peers, serving_swap, serving_memory,
+                                                 serving_openvino)}
 
 
 def parse_arguments():

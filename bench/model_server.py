@@ -48,7 +48,7 @@ def pinned(cores, command):
 class Server:
     """A sagebrush-model-server on free ports, on its own core."""
 
-    def __init__(self, models, *flags):
+    def __init__(self, models, *flags, cores=SERVER_CORES):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-bench-"))
         ready = self.directory / "ready.json"
         binary = pathlib.Path(os.environ["SAGEBRUSH_BUILD"]) / "sagebrush-model-server"
@@ -58,7 +58,7 @@ class Server:
             command += ["--model", f"{name}={path}"]
         self.log = open(self.directory / "log", "w")
         self.started = time.monotonic()
-        self.process = subprocess.Popen(pinned(SERVER_CORES, command), stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(pinned(cores, command), stdout=self.log, stderr=self.log)
         while not ready.exists():
             if self.process.poll() is not None:
                 sys.exit("The model server ended:\n" + (self.directory / "log").read_text())
@@ -84,8 +84,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def model_server(models, *flags):
-    server = Server(models, *flags)
+def model_server(models, *flags, cores=SERVER_CORES):
+    server = Server(models, *flags, cores=cores)
     try:
         yield server
     finally:
@@ -103,8 +103,8 @@ def onednn():
     return os.environ.get("SAGEBRUSH_BENCH_ONEDNN", "1")
 
 
-def onednn_flags():
-    return ["--onednn", "true" if onednn() == "1" else "false"]
+def onednn_flags(kernels=None):
+    return ["--onednn", "true" if (kernels or onednn()) == "1" else "false"]
 
 
 def http_load(native, server, path, body, connections, seconds, content_type="application/json", rate=None):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a private Python environment and prints its path: .sagebrush/python (the SDKs, uv; tools/requirements.txt) or,
-# for `tools/python_env.sh serving`, .sagebrush/serving (tools/requirements-serving.txt). A second run only compares a
-# stamp. Needs python3 3.11 or 3.12 (SAGEBRUSH_PYTHON names another interpreter).
+# for `tools/python_env.sh NAME`, .sagebrush/NAME (tools/requirements-NAME.txt): serving, peers, or peers-smoke. A second
+# run only compares a stamp. Needs python3 3.11 or 3.12 (SAGEBRUSH_PYTHON names another interpreter).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,7 +12,8 @@ case "${1:-}" in
     venv="$home/serving" requirements="$root/tools/requirements-serving.txt"
     overrides=(--overrides "$root/tools/overrides-serving.txt")
     ;;
-  *) echo "usage: tools/python_env.sh [serving]" >&2; exit 2 ;;
+  peers | peers-smoke) venv="$home/$1" requirements="$root/tools/requirements-$1.txt" overrides=() ;;
+  *) echo "usage: tools/python_env.sh [serving|peers|peers-smoke]" >&2; exit 2 ;;
 esac
 python=${SAGEBRUSH_PYTHON:-python3}
 
@@ -66,7 +67,7 @@ run() {
   fi
 }
 
-echo "Making the Python environment (${venv##*/}: TensorFlow and its clients; some minutes at the first time)…" >&2
+echo "Making the Python environment (${venv##*/}: some minutes at the first time)…" >&2
 rm -rf "$venv"
 run "$python" -m venv "$venv" || exit 1
 uv=$(grep -E '^uv==' "$root/tools/requirements.txt")

@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "serving/server/autotuned.h"
 #include "serving/server/model_server.h"
 
 int main(int argc, char** argv) {
@@ -10,6 +11,7 @@ int main(int argc, char** argv) {
     std::fputs(parsed.message.c_str(), parsed.exit_code == 0 ? stdout : stderr);
     return parsed.exit_code;
   }
+  if (parsed.options->measure) return serving::MeasureAndPrint(*parsed.options);
   Result<std::unique_ptr<serving::ModelServer>> server = serving::ModelServer::Start(*std::move(parsed.options));
   if (!server) {
     Log(LogLevel::kError, "start_failed", {{"error", server.error().message}});

@@ -11,12 +11,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/log.h"
@@ -24,6 +27,28 @@
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// What follows `name` (in lower case, with the colon) in a reply's head; servers write names in different ways.
+std::optional<std::string_view> Header(std::string_view head, std::string_view name) {
+  auto same = [](char have, char wanted) { return std::tolower(static_cast<unsigned char>(have)) == wanted; };
+  auto found = std::ranges::search(head, name, same);
+  if (found.empty()) return std::nullopt;
+  std::string_view rest(found.end(), head.end());
+  return rest.substr(0, rest.find("\r\n"));
+}
+
+// Whether the chunks of `body` are there to the last one.
+bool ChunksAreComplete(const std::string& body) {
+  size_t at = 0;
+  while (true) {
+    size_t line = body.find("\r\n", at);
+    if (line == std::string::npos) return false;
+    size_t length = std::strtoull(body.c_str() + at, nullptr, 16);
+    at = line + 2 + length + 2;
+    if (at > body.size()) return false;
+    if (length == 0) return true;
+  }
+}
 
 struct Connection {
   int fd = -1;
@@ -43,7 +68,9 @@ class Load {
     begin_ = Clock::now();
     auto until = begin_ + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
     next_ = begin_;
-    while (Clock::now() < until) {
+    // On a machine that is very busy the time may pass before the first reply.
+    auto patience = until + std::chrono::minutes(1);
+    while (Clock::now() < until || (latencies_.empty() && Clock::now() < patience)) {
       SendWhatIsDue();
       epoll_event events[64];
       int count = ::epoll_wait(poll_, events, 64, 0);
@@ -105,6 +132,17 @@ class Load {
     Connect(connection);
   }
 
+  // Whether the whole reply is there, whose head ends at `head`.
+  bool IsComplete(const Connection& connection, size_t head) {
+    std::string_view text = std::string_view(connection.received).substr(0, head + 2);
+    if (auto length = Header(text, "\r\ncontent-length:")) {
+      return connection.received.size() >= head + 4 + std::strtoull(length->data(), nullptr, 10);
+    }
+    if (Header(text, "\r\ntransfer-encoding:")) return ChunksAreComplete(connection.received.substr(head + 4));
+    std::fprintf(stderr, "A reply states no length: %.*s\n", static_cast<int>(head), text.data());
+    std::exit(1);
+  }
+
   void Read(Connection& connection) {
     char space[65536];
     ssize_t got = ::recv(connection.fd, space, sizeof space, 0);
@@ -112,10 +150,7 @@ class Load {
     connection.received.append(space, static_cast<size_t>(got));
     size_t head = connection.received.find("\r\n\r\n");
     if (head == std::string::npos) return;
-    size_t length = connection.received.find("Content-Length: ");
-    size_t body =
-        length == std::string::npos ? 0 : std::strtoull(connection.received.c_str() + length + 16, nullptr, 10);
-    if (connection.received.size() < head + 4 + body) return;
+    if (!IsComplete(connection, head)) return;
     if (connection.received.compare(9, 3, "200") != 0) {
       if (++failures_ == 1) first_failure_ = connection.received.substr(0, 400);
     }

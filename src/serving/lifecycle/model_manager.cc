@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "serving/lifecycle/memory_room.h"
+#include "serving/lifecycle/stand_back.h"
 #include "serving/lifecycle/version_directory.h"
 
 namespace sagebrush::serving {
@@ -319,9 +320,18 @@ void ModelManager::Decide() {
   load_wake_.notify_all();
 }
 
+bool ModelManager::IsServing() const {
+  return std::ranges::any_of(models_, [](const auto& model) { return NewestAvailable(model.second) != nullptr; });
+}
+
 void ModelManager::LoadLoop() {
   std::unique_lock lock(mutex_);
+  bool standing_back = false;
   while (!ending_) {
+    if (options_.loads_stand_back && !standing_back && IsServing()) {
+      StandBack();
+      standing_back = true;
+    }
     if (!TakeWork(lock)) load_wake_.wait(lock);
   }
 }

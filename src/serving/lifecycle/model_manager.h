@@ -20,6 +20,9 @@ struct ModelManagerOptions {
   int load_threads = 2;                           // versions loaded at once
   int load_attempts = 6;                          // of a version that fails, before it is given up
   std::chrono::milliseconds retry_interval{5000};
+  // Loads and unloads give way to requests once a version is served (StandBack). Only for a backend whose loads, but
+  // for the first, make no threads that compute requests: those would inherit it.
+  bool loads_stand_back = false;
   BatchingParameters batching;
   // Runs recorded requests (assets.extra) of a loaded version that is not yet served; may be empty. An error fails the
   // load.
@@ -92,6 +95,7 @@ class ModelManager final : public ModelService {
   void StartUnloading(Model& model);
   void LoadLoop();
   bool TakeWork(std::unique_lock<std::mutex>& lock);
+  bool IsServing() const;
   void Load(std::unique_lock<std::mutex>& lock, const std::string& name, int64_t number);
   void Unload(std::unique_lock<std::mutex>& lock, const std::string& name, int64_t number);
   Result<std::unique_ptr<ServedVersion>> LoadVersion(const std::string& name, int64_t number,

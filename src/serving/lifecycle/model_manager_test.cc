@@ -1,6 +1,7 @@
 #include "serving/lifecycle/model_manager.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
 #include "serving/lifecycle/version_directory.h"
 #include "serving/testing/fake_backend.h"
@@ -166,6 +167,24 @@ TEST_F(ModelManagerTest, AWarmUpThatFailsFailsTheLoad) {
            return Fail(InvalidArgument("a damaged warm-up record"));
          }});
   EXPECT_THAT(manager_->Reload({Config()}).error().message, HasSubstr("a damaged warm-up record"));
+}
+
+TEST_F(ModelManagerTest, LoadsGiveWayOnceSomethingIsServed) {
+  std::vector<int> niceness;  // of the thread of each load
+  Publish("1", "1");
+  Start({.load_threads = 1,
+         .loads_stand_back = true,
+         .replay_warmup = [&](const std::filesystem::path&, const Servable&) -> Result<void> {
+           niceness.push_back(::getpriority(PRIO_PROCESS, 0));
+           return {};
+         }});
+  ASSERT_TRUE(manager_->Reload({Config()}));
+  Publish("2", "2");
+  ASSERT_TRUE(Eventually([&] { return StateOf(1) == VersionState::kEnd; }));
+  int own = ::getpriority(PRIO_PROCESS, 0);
+  ASSERT_EQ(niceness.size(), 2U);
+  EXPECT_EQ(niceness[0], own) << "the first load makes TensorFlow's threads, which inherit";
+  EXPECT_EQ(niceness[1], std::min(19, own + 10));
 }
 
 TEST(VersionDirectory, NumbersAreVersionsAndNothingElseIs) {

@@ -3,10 +3,8 @@
 #include <future>
 
 #include "base/log.h"
-#include "serving/config/warmup_records.h"
 
 namespace sagebrush::serving {
-namespace {
 
 Result<InferenceRequest> ToRequest(const WarmupCall& call, const SignatureMap& signatures) {
   InferenceRequest request{.signature_name =
@@ -26,6 +24,8 @@ Result<InferenceRequest> ToRequest(const WarmupCall& call, const SignatureMap& s
   }
   return request;
 }
+
+namespace {
 
 Result<void> Replay(const WarmupCall& call, const Servable& version) {
   TRY(InferenceRequest request, ToRequest(call, version.signatures()));

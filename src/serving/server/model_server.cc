@@ -24,6 +24,7 @@
 #include "serving/lifecycle/model_manager.h"
 #include "serving/lifecycle/warmup_replay.h"
 #include "serving/rest/rest_api.h"
+#include "serving/server/autotuned.h"
 
 namespace sagebrush::serving {
 namespace {
@@ -89,8 +90,11 @@ class ModelServer::Impl {
   Result<void> Start() {
     TRYV(ReadFiles());
     if (options_.hosting) TRYV(ReadHosting());
+    if (options_.autotune) Autotune(options_);
     TRY(backend_, MakeBackend(options_));
-    ModelManagerOptions manager{.poll_interval = options_.file_system_poll, .batching = options_.batching};
+    ModelManagerOptions manager{.poll_interval = options_.file_system_poll,
+                                .loads_stand_back = options_.backend == BackendChoice::kTensorFlow,
+                                .batching = options_.batching};
     if (options_.warmup) manager.replay_warmup = ReplayWarmup;
     manager_ = std::make_unique<ModelManager>(*backend_, metrics_, executor_, std::move(manager));
     TRYV(manager_->Reload(options_.models));
@@ -130,6 +134,7 @@ class ModelServer::Impl {
     if (hosting_.batching) options_.batching = *hosting_.batching;
     options_.intra_op_threads = hosting_.intra_op_threads.value_or(options_.intra_op_threads);
     options_.inter_op_threads = hosting_.inter_op_threads.value_or(options_.inter_op_threads);
+    options_.threads_given |= hosting_.intra_op_threads || hosting_.inter_op_threads;
     if (!options_.ports_given) {
       options_.rest_port = hosting_.rest_port;
       options_.grpc_port = hosting_.grpc_port;

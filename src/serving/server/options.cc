@@ -14,7 +14,14 @@ struct RawOptions {
   int rest_port = 8501, grpc_port = 8500;
   int64_t rest_timeout_ms = 30'000;
   std::optional<bool> enable_batching;
+  std::string autotune;
+  int autotune_seconds = 60;
 };
+
+constexpr const char* kIntraOpFlag = "--tensorflow_intra_op_parallelism";
+constexpr const char* kInterOpFlag = "--tensorflow_inter_op_parallelism";
+const std::map<std::string, TuningGoal> kGoals{
+    {"balanced", TuningGoal::kBalanced}, {"latency", TuningGoal::kLatency}, {"throughput", TuningGoal::kThroughput}};
 
 void AddModelFlags(CLI::App& app, ServerOptions& options, RawOptions& raw) {
   app.add_option("--model", raw.models, "A model to serve, NAME=DIRECTORY (of version directories); may be repeated");
@@ -75,19 +82,26 @@ void AddComputeFlags(CLI::App& app, ServerOptions& options, RawOptions& raw) {
       ->default_str("tensorflow");
   app.add_option("--openvino", options.openvino_directory,
                  "The folder openvino/libs of OpenVINO's pip package (default: SAGEBRUSH_OPENVINO, beside TensorFlow)");
-  app.add_option("--tensorflow_intra_op_parallelism", options.intra_op_threads,
-                 "Threads within an operation; 0: one a core")
+  app.add_option(kIntraOpFlag, options.intra_op_threads, "Threads within an operation; 0: one a core")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--tensorflow_inter_op_parallelism", options.inter_op_threads,
+  app.add_option(kInterOpFlag, options.inter_op_threads,
                  "Threads for operations side by side; -1: each request in its own thread, 0: one a core")
       ->check(CLI::Range(-1, 1024))
       ->capture_default_str();
   app.add_option("--onednn", options.onednn,
                  "true or false: oneDNN's kernels; default: TensorFlow decides by the processor");
+  app.add_flag("--autotune{balanced}", raw.autotune,
+               "Measure the models at the start and choose oneDNN and threads; for latency (one row alone), throughput "
+               "(many rows, all cores) or, without a value, both")
+      ->check(CLI::IsMember(kGoals))
+      ->envname("SAGEBRUSH_AUTOTUNE");
+  app.add_option("--autotune_seconds", raw.autotune_seconds, "Time limit of that")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
   app.add_option("--rest_api_num_threads", options.io_threads,
                  "Event loops for network I/O, which compute quick requests themselves; 0: one a core")
-      ->check(CLI::Range(1, 256))
+      ->check(CLI::Range(0, 256))
       ->capture_default_str();
   app.add_option("--compute_threads", options.compute_threads, "Threads that decode, compute and encode; 0: two a core")
       ->check(CLI::Range(0, 1024))
@@ -139,6 +153,11 @@ Result<void> Finish(ServerOptions& options, const RawOptions& raw) {
   options.rest_port = Port(raw.rest_port);
   options.grpc_port = Port(raw.grpc_port);
   options.rest_timeout = std::chrono::milliseconds(raw.rest_timeout_ms);
+  if (!raw.autotune.empty()) options.autotune = kGoals.at(raw.autotune);
+  options.autotune_budget = std::chrono::seconds(raw.autotune_seconds);
+  if (options.autotune && options.backend == BackendChoice::kOpenVino) {
+    return Fail(InvalidArgument("--autotune chooses TensorFlow's settings, which --backend openvino does not use."));
+  }
   if (raw.enable_batching) options.batching.enabled = *raw.enable_batching;
   if (!options.batching_parameters_file.empty() && !raw.enable_batching.value_or(false)) {
     return Fail(InvalidArgument("--batching_parameters_file has an effect only with --enable_batching."));
@@ -159,12 +178,13 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
   AddModelFlags(app, options, raw);
   AddNetworkFlags(app, options, raw);
   AddComputeFlags(app, options, raw);
+  app.fallthrough();  // of the commands below: they take all of the flags above
   CLI::App* serve = app.add_subcommand("serve",
                                        "Be a SageMaker inference container: models from /opt/ml/model, settings "
                                        "from the environment, /ping and /invocations on 8080");
   serve->add_option("--model_dir", options.model_directory, "What stands for /opt/ml/model (or /opt/ml/models)");
   serve->add_option("--python", options.python, "The Python that runs inference.py")->capture_default_str();
-  app.fallthrough();
+  CLI::App* measure = app.add_subcommand("measure", "")->group("");
   app.require_subcommand(0, 1);
   try {
     app.parse(argc, argv);
@@ -176,6 +196,8 @@ ParsedOptions ParseOptions(int argc, const char* const* argv) {
     return {.message = std::string(mistake.what()) + "\nRun with --help for the flags.\n", .exit_code = kUsageExit};
   }
   options.hosting = serve->parsed();
+  options.measure = measure->parsed();
+  options.threads_given = app.count(kIntraOpFlag) + app.count(kInterOpFlag) > 0;
   options.ports_given = app.count("--rest_api_port") + app.count("--port") > 0;
   Result<void> finished = Finish(options, raw);
   if (!finished) return {.message = finished.error().message + "\n", .exit_code = kUsageExit};

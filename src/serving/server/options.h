@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "serving/core/batching_parameters.h"
 #include "serving/core/model_spec.h"
+#include "serving/tuning/choice.h"
 
 namespace sagebrush::serving {
 
@@ -36,12 +37,16 @@ struct ServerOptions {
   BackendChoice backend = BackendChoice::kTensorFlow;
   std::filesystem::path tensorflow_directory, openvino_directory;  // empty: looked for
   int intra_op_threads = 1, inter_op_threads = -1;
-  std::optional<bool> onednn;  // nullopt: TensorFlow decides by the processor
+  std::optional<bool> onednn;          // nullopt: TensorFlow decides by the processor
+  bool threads_given = false;          // by flags or the container's environment
+  std::optional<TuningGoal> autotune;  // measure the models, then choose oneDNN and threads
+  std::chrono::seconds autotune_budget{60};
 
   int io_threads = 0;         // event loops, which also decode, compute and encode quick requests; 0: one a core
   int compute_threads = 0;    // decode, compute, encode all others; 0: two a core
   size_t queue_limit = 4096;  // requests that wait for a compute thread; beyond them 503
 
+  bool measure = false;                   // "measure": what a process of --autotune does; `models` hold versions
   bool hosting = false;                   // "serve": the contract of a SageMaker inference container
   bool ports_given = false;               // by flags, so that they go before the environment's
   std::filesystem::path model_directory;  // empty: /opt/ml/model, or /opt/ml/models for several models

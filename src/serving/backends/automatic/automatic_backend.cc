@@ -2,39 +2,14 @@
 
 #include <cmath>
 #include <cstring>
-#include <random>
 
 #include "base/log.h"
+#include "serving/signature/made_up_inputs.h"
 
 namespace sagebrush::serving {
 namespace {
 
 constexpr int64_t kRows = 2;
-constexpr unsigned kSeed = 20;
-
-// Numbers from 0 to 1 for real inputs, zeros for others (indexes, say). Free dimensions but the first get one element.
-Result<Tensors> MadeUpInputs(const Signature& signature) {
-  std::mt19937 random(kSeed);
-  std::uniform_real_distribution<float> unit;
-  Tensors inputs;
-  for (const auto& [alias, info] : signature.inputs) {
-    if (!info.shape) return Fail(Unsupported("The rank of input " + alias + " is not known."));
-    Shape shape = *info.shape;
-    for (size_t axis = 0; axis < shape.size(); ++axis) {
-      if (shape[axis] == -1) shape[axis] = axis == 0 ? kRows : 1;
-    }
-    if (ElementBytes(info.type) == 0 || !ElementCount(shape))
-      return Fail(Unsupported("Input " + alias + " holds no numbers."));
-    Tensor input = Tensor::Numeric(info.type, std::move(shape));
-    std::memset(input.mutable_data(), 0, input.byte_size());
-    if (info.type == DataType::kFloat)
-      std::ranges::generate(input.mutable_values<float>(), [&] { return unit(random); });
-    if (info.type == DataType::kDouble)
-      std::ranges::generate(input.mutable_values<double>(), [&] { return unit(random); });
-    inputs.push_back(std::move(input));
-  }
-  return inputs;
-}
 
 template <class T>
 bool Near(const Tensor& a, const Tensor& b) {
@@ -53,7 +28,7 @@ bool Agree(const Tensor& a, const Tensor& b) {
 
 Result<void> Compare(const Session& reference, const Session& candidate) {
   const Signature& signature = candidate.signatures().find(kDefaultSignature)->second;
-  TRY(Tensors inputs, MadeUpInputs(signature));
+  TRY(Tensors inputs, MadeUpInputs(signature, kRows));
   std::vector<size_t> outputs = AllOutputs(signature.outputs.size());
   TRY(Tensors wanted, reference.Run(kDefaultSignature, inputs, outputs));
   TRY(Tensors given, candidate.Run(kDefaultSignature, inputs, outputs));

@@ -203,8 +203,10 @@ class OpenVinoBackend final : public Backend {
     std::string streams = std::to_string(std::max(1, io::UsableCores() / static_cast<int>(threads_per_run_)));
     std::string threads = std::to_string(io::UsableCores());
     openvino::ov_compiled_model* compiled = nullptr;
-    if (api_.core_compile_model(core_.get(), raw, "CPU", 6, &compiled, "NUM_STREAMS", streams.c_str(),
-                                "INFERENCE_NUM_THREADS", threads.c_str(), "INFERENCE_PRECISION_HINT", "f32") != 0) {
+    // Not bound to cores: a thread of a busy core would wait there while another core is free.
+    if (api_.core_compile_model(core_.get(), raw, "CPU", 8, &compiled, "NUM_STREAMS", streams.c_str(),
+                                "INFERENCE_NUM_THREADS", threads.c_str(), "INFERENCE_PRECISION_HINT", "f32",
+                                "ENABLE_CPU_PINNING", "NO") != 0) {
       return Fail(OpenVinoError(api_, "OpenVINO cannot compile the model"));
     }
     auto session = std::make_unique<OpenVinoSession>(
