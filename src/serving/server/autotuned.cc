@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/log.h"
+#include "io/cores.h"
 #include "serving/backends/tensorflow/tensorflow_backend.h"
 #include "serving/lifecycle/version_directory.h"
 #include "serving/tuning/autotune.h"
@@ -46,7 +47,7 @@ void Autotune(ServerOptions& options) {
       .budget = options.autotune_budget,
       .tensorflow_directory = options.tensorflow_directory,
       .models = ModelsToMeasure(options.models),
-      .space = {.onednn = options.onednn ? options.onednn : OnednnOfEnvironment(), .cores = AvailableCores()}};
+      .space = {.onednn = options.onednn ? options.onednn : OnednnOfEnvironment(), .cores = io::UsableCores()}};
   if (options.threads_given) {
     tuning.space.intra_op_threads = options.intra_op_threads;
     tuning.space.inter_op_threads = options.inter_op_threads;
@@ -63,7 +64,7 @@ int MeasureAndPrint(const ServerOptions& options) {
                                         .intra_op_threads = options.intra_op_threads,
                                         .inter_op_threads = options.inter_op_threads,
                                         .onednn = options.onednn},
-                         .cores = AvailableCores()};
+                         .cores = io::UsableCores()};
   for (const ModelConfig& model : options.models) measure.models.push_back({model.name, model.base_path});
   Result<Measurement> measurement = Measure(measure);
   if (!measurement) {

@@ -228,8 +228,7 @@ class ModelServer::Impl {
   }
 
   asio::awaitable<void> StopOnSignal() {
-    asio::signal_set signals(runtime_.context(), SIGTERM, SIGINT);
-    co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+    co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
     Log(LogLevel::kInfo, "stopping");
     if (hosting_server_) co_await hosting_server_->Stop(kDrain);
     if (rest_server_) co_await rest_server_->Stop(kDrain);
@@ -249,6 +248,7 @@ class ModelServer::Impl {
   std::unique_ptr<Backend> backend_;
   io::EventLoops loops_;
   io::Runtime runtime_;
+  asio::signal_set signals_{runtime_.context(), SIGTERM, SIGINT};  // caught from the first on, taken by StopOnSignal
   Executor executor_;
   std::unique_ptr<ModelManager> manager_;
   HostingOptions hosting_;

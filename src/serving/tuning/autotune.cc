@@ -1,7 +1,5 @@
 #include "serving/tuning/autotune.h"
 
-#include <sched.h>
-
 #include "base/log.h"
 #include "base/text.h"
 #include "io/subprocess.h"
@@ -143,12 +141,6 @@ std::optional<TensorFlowSetting> Autotune(const AutotuneOptions& options) {
     return std::nullopt;
   }
   return Tuner(options).Run();
-}
-
-int AvailableCores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  return ::sched_getaffinity(0, sizeof cores, &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
 }
 
 }  // namespace sagebrush::serving

@@ -26,7 +26,4 @@ struct AutotuneOptions {
 // (autotune_chosen). nullopt, with a log line that says why, when nothing could be measured.
 std::optional<TensorFlowSetting> Autotune(const AutotuneOptions& options);
 
-// The cores that this process may run on.
-int AvailableCores();
-
 }  // namespace sagebrush::serving
