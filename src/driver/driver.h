@@ -10,6 +10,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "io/file.h"
 
 namespace sagebrush::driver {
 
@@ -38,6 +39,13 @@ struct Checkpoints {
   std::filesystem::path path;       // where it appears inside
 };
 
+// What an instance does that answers requests instead of training: the program listens on a port and runs until Stop.
+struct Service {
+  std::filesystem::path model_archive;  // staged model.tar.gz, unpacked into /opt/ml/model; empty: there is none
+  std::vector<std::string> command;     // what to run, in the environment; it serves SageMaker's hosting contract
+  uint16_t port = 8080;                 // of /ping and /invocations, inside
+};
+
 // Everything an instance needs, complete before Start. Serialised as spec.json (driver/spec_json.h).
 struct InstanceSpec {
   InstanceId id;
@@ -63,6 +71,7 @@ struct InstanceSpec {
   bool compress_model = true;           // OutputDataConfig.CompressionType != NONE
   int64_t stop_grace_ms = 120'000;      // between SIGTERM and SIGKILL
   std::filesystem::path engine_socket;  // the engine's API, shown inside at kEngineEndpoint
+  std::optional<Service> service;       // set: an instance of an endpoint, which has no source, channels or artifacts
 };
 
 // Where a program inside an instance finds the engine: a loopback address that no program binds by accident. It is
@@ -76,7 +85,7 @@ enum class Phase {
   kStarting,     // 1 namespaces, mounts
   kDownloading,  // 2 source archive, requirements
   kReady,        // 3 the program could begin; waits for Release
-  kTraining,     // 4 the program runs
+  kTraining,     // 4 the program runs (of a service: it may not listen yet)
   kUploading,    // 5 archives are being made
   kEnded,        // 6 the outcome is durable
   kLost,         // 7 the agent died without an outcome (killed, power cut)
@@ -145,6 +154,8 @@ struct Requirement {
 //     and again. Release of an instance that is not held, or has ended, succeeds.
 // 10. What stands in Checkpoints.directory at Start is there inside, and what the program writes there is seen outside
 //     at once; it stays until Destroy, also of a lost instance.
+// 11. Connect reaches what listens inside a running instance, whatever its network; the connection is the caller's and
+//     costs nothing more than one of the instance's own.
 class Driver {
  public:
   virtual ~Driver() = default;
@@ -157,6 +168,8 @@ class Driver {
   virtual Result<void> Stop(const InstanceId& id, const StopRequest& request) = 0;
   virtual Result<void> Release(const InstanceId& id, Epoch epoch) = 0;
   virtual Result<void> Destroy(const InstanceId& id) = 0;
+  // A new stream connection to 127.0.0.1:port inside. kUnavailable while nothing listens there, or nothing runs.
+  virtual Result<io::UniqueFd> Connect(const InstanceId& id, uint16_t port) = 0;
   virtual void SetListener(Listener listener) = 0;
   // A directory on the file system of the instances' work directories, where the caller stages channels.
   virtual std::filesystem::path StagingDirectory(const InstanceId& id) const = 0;
