@@ -42,8 +42,11 @@ struct Checkpoints {
 // What an instance does that answers requests instead of training: the program listens on a port and runs until Stop.
 struct Service {
   std::filesystem::path model_archive;  // staged model.tar.gz, unpacked into /opt/ml/model; empty: there is none
-  std::vector<std::string> command;     // what to run, in the environment; it serves SageMaker's hosting contract
-  uint16_t port = 8080;                 // of /ping and /invocations, inside
+  // What to run, in the environment; it serves SageMaker's hosting contract. A bare name is looked up in the
+  // environment's bin, then in PATH.
+  std::vector<std::string> command;
+  uint16_t port = 8080;      // of /ping and /invocations, inside
+  std::string model_source;  // where the archive came from (an S3 URI), for messages; may be empty
 };
 
 // Everything an instance needs, complete before Start. Serialised as spec.json (driver/spec_json.h).
@@ -71,7 +74,9 @@ struct InstanceSpec {
   bool compress_model = true;           // OutputDataConfig.CompressionType != NONE
   int64_t stop_grace_ms = 120'000;      // between SIGTERM and SIGKILL
   std::filesystem::path engine_socket;  // the engine's API, shown inside at kEngineEndpoint
-  std::optional<Service> service;       // set: an instance of an endpoint, which has no source, channels or artifacts
+  // Set: an instance of an endpoint. It has no source, entry point, hyperparameters, channels or checkpoints (Start
+  // refuses them) and leaves no artifacts; it succeeds by ending after Stop, and by no other end.
+  std::optional<Service> service;
 };
 
 // Where a program inside an instance finds the engine: a loopback address that no program binds by accident. It is
@@ -86,7 +91,7 @@ enum class Phase {
   kDownloading,  // 2 source archive, requirements
   kReady,        // 3 the program could begin; waits for Release
   kTraining,     // 4 the program runs (of a service: it may not listen yet)
-  kUploading,    // 5 archives are being made
+  kUploading,    // 5 archives are being made (never of a service)
   kEnded,        // 6 the outcome is durable
   kLost,         // 7 the agent died without an outcome (killed, power cut)
 };
@@ -168,7 +173,8 @@ class Driver {
   virtual Result<void> Stop(const InstanceId& id, const StopRequest& request) = 0;
   virtual Result<void> Release(const InstanceId& id, Epoch epoch) = 0;
   virtual Result<void> Destroy(const InstanceId& id) = 0;
-  // A new stream connection to 127.0.0.1:port inside. kUnavailable while nothing listens there, or nothing runs.
+  // A new stream connection to 127.0.0.1:port inside, non-blocking, without delay of small packets. kUnavailable while
+  // nothing listens there, or nothing runs. It outlives the instance as any connection outlives its peer.
   virtual Result<io::UniqueFd> Connect(const InstanceId& id, uint16_t port) = 0;
   virtual void SetListener(Listener listener) = 0;
   // A directory on the file system of the instances' work directories, where the caller stages channels.
