@@ -57,7 +57,7 @@ class ArchivesTest : public ::testing::Test {
     archive_write_close(writer);
     archive_write_free(writer);
     io::UniqueFd fd = std::move(*io::Open(file, O_RDONLY));
-    return ExtractSource(fd.get(), directory_ / "code");
+    return ExtractArchive(fd.get(), directory_ / "code", "The source archive");
   }
 
   void ExpectRefused(const std::vector<Member>& members, const std::string& named) {
@@ -109,7 +109,8 @@ TEST_F(ArchivesTest, GarbageIsRefused) {
        {std::string("not a tar"), std::string("\x1f\x8b\x08\x00garbage"), std::string(5000, 'x')}) {
     ASSERT_TRUE(io::WriteFile(directory_ / "bad", garbage).has_value());
     io::UniqueFd fd = std::move(*io::Open(directory_ / "bad", O_RDONLY));
-    EXPECT_FALSE(ExtractSource(fd.get(), directory_ / "code").has_value()) << garbage.substr(0, 10);
+    EXPECT_FALSE(ExtractArchive(fd.get(), directory_ / "code", "The source archive").has_value())
+        << garbage.substr(0, 10);
   }
 }
 
@@ -128,7 +129,7 @@ TEST_F(ArchivesTest, WhatIsPackedComesBackTheSame) {
   }
   fs::remove(model / "leak");
   io::UniqueFd in = std::move(*io::Open(directory_ / "source.tar.gz", O_RDONLY));
-  Result<void> refused = ExtractSource(in.get(), directory_ / "code");
+  Result<void> refused = ExtractArchive(in.get(), directory_ / "code", "The source archive");
   ASSERT_FALSE(refused.has_value()) << "the link is in the archive as a link, and as such leads outside";
   EXPECT_THAT(refused.error().message, HasSubstr("\"leak\""));
   EXPECT_EQ(*io::ReadFile(directory_ / "code/1/saved_model.pb"), big);

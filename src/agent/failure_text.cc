@@ -93,12 +93,16 @@ std::string CutCharacters(std::string_view text, size_t limit) {
 
 namespace {
 
+std::string OutOfMemory(const char* what, const ProgramEnd& end) {
+  return fmt::format(
+      "OutOfMemory: the {} was killed for using more than the instance's memory ({}); take a larger "
+      "instance type or a smaller batch",
+      what, Memory(end.memory_limit_bytes));
+}
+
 // "" for an end by an exit code.
 std::string ViolentEnd(const ProgramEnd& end) {
-  if (end.out_of_memory) {
-    return "OutOfMemory: the program was killed for using more than the instance's memory (" +
-           Memory(end.memory_limit_bytes) + "); take a larger instance type or a smaller batch";
-  }
+  if (end.out_of_memory) return OutOfMemory("program", end);
   if (end.signal != 0) return fmt::format("killed by signal {} ({})", end.signal, SignalName(end.signal));
   return "";
 }
@@ -126,6 +130,16 @@ std::string ParameterServerFailure(const ProgramEnd& end, const std::deque<std::
                                    "itself ({}).\nErrorMessage \"{}\"",
                                    what, CutMiddle(LastWords(last_lines), kMessageCharacters)),
                        kMaxFailureCharacters);
+}
+
+std::string ServerFailure(const ProgramEnd& end, const std::deque<std::string>& last_lines) {
+  std::string what = end.out_of_memory ? OutOfMemory("server", end)
+                     : end.signal != 0
+                         ? fmt::format("the server was killed by signal {} ({}) before it was stopped", end.signal,
+                                       SignalName(end.signal))
+                         : fmt::format("the server ended with exit code {} before it was stopped", end.exit_code);
+  std::string words = CutMiddle(LastWords(last_lines), kMessageCharacters);
+  return CutCharacters(words.empty() ? what : what + ": " + words, kMaxFailureCharacters);
 }
 
 std::string InstallFailure(const std::string& file, int exit_code, const std::deque<std::string>& last_lines) {

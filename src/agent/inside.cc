@@ -11,6 +11,7 @@
 #include "agent/artifacts.h"
 #include "agent/failure_text.h"
 #include "agent/source_archive.h"
+#include "base/text.h"
 #include "io/file.h"
 
 namespace sagebrush::agent {
@@ -27,7 +28,7 @@ bool IsFile(const fs::path& path) {
 }
 
 Result<json::object> Prepare(const std::string& program, int source) {
-  if (source >= 0) TRYV(ExtractSource(source, kCode));
+  if (source >= 0) TRYV(ExtractArchive(source, kCode, "The source archive"));
   fs::path path = fs::path(kCode) / program;
   bool there = !program.empty() && IsFile(path);
   // As the hosted toolkit does; a tar made elsewhere may lack the bit.
@@ -52,20 +53,34 @@ Result<json::object> Pack(const fs::path& directory, int output, bool compress, 
   return json::object{{"empty", false}};
 }
 
-Result<json::object> Perform(const std::string& name, const driver::InstanceSpec& spec, const std::string& program,
-                             const TaskFiles& files) {
-  if (name == "prepare") return Prepare(program, files.source);
+bool IsProgram(const fs::path& path) { return IsFile(path) && ::access(path.c_str(), X_OK) == 0; }
+
+Result<json::object> PrepareService(const TaskPlan& plan) {
+  const std::string& source = plan.spec->service->model_source;
+  std::string what = source.empty() ? "The model archive" : "The model archive " + source;
+  if (plan.files.source >= 0) TRYV(ExtractArchive(plan.files.source, "/opt/ml/model", what));
+  const std::string& name = plan.spec->service->command.front();
+  if (name.find('/') != std::string::npos) return json::object{{"program", IsProgram(name) ? name : ""}};
+  for (std::string_view directory : Split(plan.search_path, ':')) {
+    fs::path path = fs::path(directory) / name;
+    if (IsProgram(path)) return json::object{{"program", path.native()}};
+  }
+  return json::object{{"program", ""}};
+}
+
+Result<json::object> Perform(const std::string& name, const TaskPlan& plan) {
+  if (name == "prepare") return Prepare(plan.program, plan.files.source);
+  if (name == "serve") return PrepareService(plan);
   if (name == "failure") return ReadFailure();
-  if (name == "model") return Pack("/opt/ml/model", files.model, spec.compress_model, true);
-  if (name == "output") return Pack("/opt/ml/output/data", files.output, true, false);
+  if (name == "model") return Pack("/opt/ml/model", plan.files.model, plan.spec->compress_model, true);
+  if (name == "output") return Pack("/opt/ml/output/data", plan.files.output, true, false);
   return Fail(Internal("There is no task " + name + "."));
 }
 
 }  // namespace
 
-int RunTask(const std::string& name, const driver::InstanceSpec& spec, const std::string& program,
-            const TaskFiles& files, int result_fd) {
-  Result<json::object> result = Perform(name, spec, program, files);
+int RunTask(const std::string& name, const TaskPlan& plan, int result_fd) {
+  Result<json::object> result = Perform(name, plan);
   json::object report = result ? *result : json::object{{"error", result.error().message}};
   return io::WriteAll(result_fd, json::serialize(report)) ? 0 : 1;
 }

@@ -4,14 +4,12 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <thread>
 
@@ -60,7 +58,7 @@ void Instance::Run() {
   if (run && !loop_->stop_requested()) run = Train();
   if (!run) FailWith(run.error().message);
   if (loop_ && loop_->broken()) status_.machine_failed = true;
-  if (trained_) Upload();
+  if (trained_) spec_.service ? EndService() : Upload();
   Finish();
 }
 
@@ -96,10 +94,7 @@ void Instance::Say(const std::string& line) {
 // A nudge to the engine, if one listens: this instance has news. It reads the news from the files.
 void Instance::Hint(const char* news) {
   if (!hint_socket_ || !hint_directory_) return;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::string path = "/proc/self/fd/" + std::to_string(hint_directory_.get()) + "/hints.sock";
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  sockaddr_un address = driver::UnixAddressIn(hint_directory_.get(), "hints.sock");
   std::string text = std::string(news) + " " + spec_.id.value();
   ::sendto(hint_socket_.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
            reinterpret_cast<sockaddr*>(&address), sizeof address);
@@ -122,9 +117,16 @@ Result<void> Instance::OpenFiles() {
   TRYV(io::WriteFile(files_.reserve(), std::string(kReserveBytes, 'r'), 0600));
   TRYV(driver::RemoveStubbornTree(files_.artifacts()));
   TRYV(io::MakeDirectories(files_.artifacts(), 0700));
-  if (!spec_.source_archive.empty()) {
-    TRY(source_, io::Open(spec_.source_archive, O_RDONLY));
+  const fs::path& source = spec_.service ? spec_.service->model_archive : spec_.source_archive;
+  if (!source.empty()) {
+    TRY(source_, io::Open(source, O_RDONLY));
   }
+  if (spec_.service) return {};
+  return OpenArchives();
+}
+
+// What the program's results are packed into.
+Result<void> Instance::OpenArchives() {
   uid_t uid = ::geteuid() == 0 ? options_.uid : ::geteuid();
   gid_t gid = ::geteuid() == 0 ? options_.gid : ::getegid();
   if (spec_.compress_model) {
@@ -146,7 +148,21 @@ Result<void> Instance::MakeWorkspace() {
   std::vector<fs::path> made = {"",       "input",       "input/config", "input/data", "model",
                                 "output", "output/data", "code",         "checkpoints"};
   for (const driver::Channel& channel : spec_.channels) made.push_back(fs::path("input/data") / channel.name);
+  if (spec_.service) made = {"", "model"};
   for (const fs::path& name : made) TRYV(io::MakeDirectories(ml / name, 0755));
+  TRYV(WriteConfiguration(made));
+  if (::geteuid() != 0) return {};
+  for (const fs::path& name : made) {
+    if (::lchown((ml / name).c_str(), options_.uid, options_.gid) != 0) {
+      return Fail(FromErrno(errno, "cannot set the owner of /opt/ml/" + name.native()));
+    }
+  }
+  return {};
+}
+
+// Adds the files to those made.
+Result<void> Instance::WriteConfiguration(std::vector<fs::path>& made) {
+  if (spec_.service) return {};
   json::object raw;
   for (const auto& [name, value] : spec_.hyperparameters) raw.emplace(name, value);
   const std::pair<const char*, std::string> configuration[] = {
@@ -154,14 +170,8 @@ Result<void> Instance::MakeWorkspace() {
       {"input/config/inputdataconfig.json", spec_.input_data_config_json.empty() ? "{}" : spec_.input_data_config_json},
       {"input/config/resourceconfig.json", spec_.resource_config_json.empty() ? "{}" : spec_.resource_config_json}};
   for (const auto& [name, text] : configuration) {
-    TRYV(io::WriteFile(ml / name, text, 0644));
+    TRYV(io::WriteFile(files_.ml() / name, text, 0644));
     made.emplace_back(name);
-  }
-  if (::geteuid() != 0) return {};
-  for (const fs::path& name : made) {
-    if (::lchown((ml / name).c_str(), options_.uid, options_.gid) != 0) {
-      return Fail(FromErrno(errno, "cannot set the owner of /opt/ml/" + name.native()));
-    }
   }
   return {};
 }
@@ -185,12 +195,11 @@ Result<void> Instance::Build() {
   options.uid = options_.uid;
   options.gid = options_.gid;
   options.hidden = options_.hidden;
-  TaskFiles task_files{source_.get(), model_.get(), output_.get()};
-  std::string program = UsesToolkit(spec_) ? hyperparameters_.Toolkit("sagemaker_program") : "";
-  options.task = [this, task_files, program](const std::string& name, int result_fd) {
-    return RunTask(name, spec_, program, task_files, result_fd);
-  };
-  options.kept = {task_files.source, task_files.model, task_files.output};
+  TaskPlan plan{.spec = &spec_, .files = {source_.get(), model_.get(), output_.get()}};
+  if (UsesToolkit(spec_)) plan.program = hyperparameters_.Toolkit("sagemaker_program");
+  if (spec_.service) plan.search_path = ServiceSearchPath(spec_, variables["PATH"]);
+  options.task = [plan](const std::string& name, int result_fd) { return RunTask(name, plan, result_fd); };
+  options.kept = {plan.files.source, plan.files.model, plan.files.output};
   TRY(sandbox_, driver::Sandbox::Create(std::move(options)));
   TRYV(io::WriteFile(files_.processes(),
                      driver::ProcessIdentity::Of(::getpid()).ToString() + "\n" +
@@ -209,6 +218,18 @@ Result<void> Instance::Build() {
 Result<void> Instance::Download() {
   SetPhase(Phase::kDownloading, false);
   TRY(command_, ProgramCommand(spec_, hyperparameters_));
+  return spec_.service ? DownloadModel() : DownloadSource();
+}
+
+Result<void> Instance::DownloadModel() {
+  TRY(json::object prepared, Task("serve"));
+  std::string program = Flag(prepared, "program");
+  if (program.empty()) return Fail(InvalidArgument(MissingServer(*spec_.service)));
+  command_.front() = program;
+  return {};
+}
+
+Result<void> Instance::DownloadSource() {
   if (UsesToolkit(spec_)) {
     TRY(layout_, LayoutOf(spec_, hyperparameters_));
     TRY(mpi_, MpiOf(spec_, hyperparameters_));
@@ -271,7 +292,7 @@ Result<void> Instance::AwaitRelease() {
 // --- 4 Training ----------------------------------------------------------------------------------------------------
 
 Result<void> Instance::Train() {
-  TRYV(loop_->OpenRemoteShell());
+  if (!spec_.service) TRYV(loop_->OpenRemoteShell());
   status_.training_started_ms = WallClockMs();
   SetPhase(Phase::kTraining, true);
   trained_ = true;
@@ -333,6 +354,13 @@ Result<json::object> Instance::Task(const std::string& name) {
   return std::move(value.get_object());
 }
 
+// Nothing is kept of a service; it has done its part when it was stopped.
+void Instance::EndService() {
+  if (status_.stopped) return;
+  FailWith(ServerFailure({status_.exit_code, status_.signal, status_.out_of_memory, spec_.limits.memory_bytes},
+                         log_->tail()));
+}
+
 // --- 5 Uploading ---------------------------------------------------------------------------------------------------
 
 void Instance::Upload() {
@@ -392,7 +420,8 @@ void Instance::Finish() {
     if (loop_) loop_->Drain();
   }
   static_cast<void>(io::SyncDirectory(files_.artifacts()));
-  status_.succeeded = trained_ && status_.failure_reason.empty() && status_.exit_code == 0 && status_.signal == 0;
+  bool well = spec_.service ? status_.stopped : trained_ && status_.exit_code == 0 && status_.signal == 0;
+  status_.succeeded = well && status_.failure_reason.empty();
   status_.ended_ms = WallClockMs();
   FAILPOINT("agent.outcome.before_write");
   SetPhase(Phase::kEnded, true);

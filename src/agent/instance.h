@@ -18,7 +18,8 @@ namespace sagebrush::agent {
 
 // The life of one instance, from its spec to its outcome:
 //   1 Starting → 2 Downloading → 3 Ready (when held) → 4 Training → 5 Uploading → 6 Ended
-// A failure or a stop skips to 5 when the program has run, to 6 otherwise. Single-threaded.
+// A failure or a stop skips to 5 when the program has run, to 6 otherwise. An instance that serves leaves out 5, has
+// the model in place of the source, and is done when it was stopped. Single-threaded.
 class Instance {
  public:
   Instance(AgentOptions options, driver::InstanceSpec spec);
@@ -29,11 +30,16 @@ class Instance {
   Result<void> Start();
   Result<void> OpenFiles();
   Result<void> MakeWorkspace();
+  Result<void> WriteConfiguration(std::vector<std::filesystem::path>& made);
   Result<void> Build();
+  Result<void> OpenArchives();
   Result<void> Download();
+  Result<void> DownloadSource();
+  Result<void> DownloadModel();
   Result<void> Install(const std::string& file, std::vector<std::string> pip_arguments);
   Result<void> AwaitRelease();
   Result<void> Train();
+  void EndService();
   void Upload();
   void TakeModel();
   void TakeOutput();

@@ -42,6 +42,7 @@ Result<void> InstanceLoop::Open() {
     return Fail(FromErrno(errno, "cannot watch for stop requests"));
   }
   CheckStop();  // one that came before the watch
+  TRY(connect_socket_, driver::ConnectSocket::Open(options_.files));
   return {};
 }
 
@@ -121,7 +122,8 @@ int InstanceLoop::PollTimeout(bool stoppable) const {
 void InstanceLoop::PollOnce(bool stoppable) {
   std::vector<pollfd> waiting = {{sandbox_.log_fd(), POLLIN, 0},
                                  {gone_ ? -1 : sandbox_.control().fd(), POLLIN, 0},
-                                 {stop_watch_.get(), POLLIN, 0}};
+                                 {stop_watch_.get(), POLLIN, 0},
+                                 {connect_socket_->fd(), POLLIN, 0}};
   size_t proxy_at = waiting.size();
   if (proxy_) proxy_->AddTo(waiting);
   size_t shell_at = waiting.size();
@@ -132,6 +134,7 @@ void InstanceLoop::PollOnce(bool stoppable) {
   if ((waiting[0].revents & POLLIN) != 0) PumpLog();
   if (log_.flush_at_ms() != 0 && MonotonicMs() >= log_.flush_at_ms() && !log_failure_) Note(log_.Flush());
   if (waiting[2].revents != 0) CheckStop();
+  if (waiting[3].revents != 0) connect_socket_->Serve();
   if (proxy_) proxy_->Serve(waiting.data() + proxy_at, shell_at - proxy_at);
   if (remote_shell_) remote_shell_->Serve(waiting.data() + shell_at, waiting.size() - shell_at);
   if (waiting[1].revents != 0 && !sandbox_.control().Receive()) gone_ = true;

@@ -8,6 +8,7 @@
 #include "agent/engine_proxy.h"
 #include "agent/log_writer.h"
 #include "agent/remote_shell.h"
+#include "driver/sandbox/connect_socket.h"
 #include "driver/sandbox/sandbox.h"
 
 namespace sagebrush::agent {
@@ -20,7 +21,8 @@ struct EventReport {
 };
 
 // The agent's one loop: moves the program's output to the log, carries connections to the engine and calls between the
-// job's instances, and watches for a stop request, while it waits for the next event of the instance's init.
+// job's instances, hands out connections into this one, and watches for a stop request, while it waits for the next
+// event of the instance's init.
 class InstanceLoop {
  public:
   struct Options {
@@ -82,6 +84,7 @@ class InstanceLoop {
   io::UniqueFd stop_watch_;
   std::unique_ptr<EngineProxy> proxy_;
   std::unique_ptr<RemoteShell> remote_shell_;
+  std::optional<driver::ConnectSocket> connect_socket_;
   std::string_view signal_ = "signal";
   bool stop_requested_ = false, terminated_ = false, killed_ = false, gone_ = false;
   int64_t kill_at_ms_ = 0;

@@ -205,13 +205,16 @@ TEST_F(IsolationTest, AnOrdinaryUserGetsTheSame) {
   std::filesystem::copy_file("/proc/self/exe", copies / "agent_test");
   std::filesystem::copy_file(SandboxMachine::AgentBinary(), copies / "sagebrush-agent");
   std::filesystem::copy(SandboxMachine::Commands(), copies / "commands");
+  std::filesystem::copy_file(SandboxMachine::ModelServerBinary(), copies / "sagebrush-model-server");
   std::filesystem::path base = machine_->directory() / "base";
   ASSERT_TRUE(io::MakeDirectories(base).has_value());
   ASSERT_EQ(::chown(base.c_str(), 12345, 12345), 0);
   Result<io::CommandOutcome> outcome =
       io::Run({{"setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", (copies / "agent_test").native(),
-                "--gtest_filter=IsolationTest.*:Sandbox/DriverConformance/*:ToolkitTest.*:RemoteShellTest.*:MpiTest.*"},
+                "--gtest_filter=IsolationTest.*:Sandbox/DriverConformance/*:ToolkitTest.*:RemoteShellTest.*:MpiTest.*:"
+                "ServiceTest.*:ModelServerTest.*"},
                {{"SAGEBRUSH_TEST_AGENT", (copies / "sagebrush-agent").native()},
+                {"SAGEBRUSH_TEST_MODEL_SERVER", (copies / "sagebrush-model-server").native()},
                 {"SAGEBRUSH_TEST_COMMANDS", (copies / "commands").native()},
                 {"SAGEBRUSH_TEST_BASE", base.native()},
                 {"HOME", "/nonexistent"}},

@@ -4,12 +4,10 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <boost/json.hpp>
 #include <cerrno>
-#include <cstring>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -31,15 +29,6 @@ std::string Text(const json::object& object, const char* key) {
   return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
 }
 
-// An address by way of an open directory, since one holds 107 characters only.
-sockaddr_un AddressIn(int directory) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::string path = "/proc/self/fd/" + std::to_string(directory) + "/" + kSocketName;
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  return address;
-}
-
 }  // namespace
 
 RemoteShell::RemoteShell(Options options, driver::ControlChannel& init, io::UniqueFd listener)
@@ -53,7 +42,7 @@ Result<void> RemoteShell::Open() {
   TRY(io::UniqueFd directory, io::Open(options_.files.directory, O_PATH | O_DIRECTORY));
   ::unlink((options_.files.directory / kSocketName).c_str());
   io::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_un address = AddressIn(directory.get());
+  sockaddr_un address = driver::UnixAddressIn(directory.get(), kSocketName);
   mode_t before = ::umask(0177);  // from its first moment on
   bool bound = fd && ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   ::umask(before);
@@ -171,7 +160,7 @@ io::UniqueFd RemoteShell::ConnectTo(int rank) const {
   // Without waiting for room in its queue; messages then go and come as whole ones.
   io::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!directory || !fd) return {};
-  sockaddr_un address = AddressIn(directory.get());
+  sockaddr_un address = driver::UnixAddressIn(directory.get(), kSocketName);
   if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return {};
   if (::fcntl(fd.get(), F_SETFL, 0) != 0) return {};
   return fd;

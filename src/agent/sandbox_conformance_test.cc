@@ -4,6 +4,19 @@
 namespace sagebrush::driver {
 namespace {
 
+constexpr char kEchoes[] = R"(exec python3 -c '
+import signal, socketserver, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+class Echo(socketserver.BaseRequestHandler):
+  def handle(self):
+    while text := self.request.recv(4096): self.request.sendall(text)
+class Server(socketserver.ThreadingTCPServer):
+  daemon_threads, allow_reuse_address, request_queue_size = True, True, 128
+with Server(("127.0.0.1", 8080), Echo) as server:
+  print("ready", flush=True)
+  server.serve_forever()
+')";
+
 class SandboxHarness {
  public:
   static std::string Unavailable() { return agent::SandboxMachine::Unavailable(); }
@@ -17,6 +30,7 @@ class SandboxHarness {
         {Program::kWaits, "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"},
         {Program::kKeeps,
          "printf kept >> /srv/kept/here/state; trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"},
+        {Program::kServes, kEchoes},
         {Program::kIgnoresStop, "trap '' TERM; echo ready; while :; do sleep 0.01; done"},
     };
     InstanceSpec spec = machine_.Shell(id, kScripts.at(program));
@@ -25,6 +39,7 @@ class SandboxHarness {
   }
   void LoseAgent(const InstanceId& id) { ::kill(machine_.Process(id, 0)->pid, SIGKILL); }
   void LetRun(const InstanceId&) {}
+  void LetServe(const InstanceId&) {}
   void Keep(const InstanceId&) {}
   int Created(const InstanceId& id) {
     // A second life would have printed everything twice.

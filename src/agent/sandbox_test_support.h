@@ -53,6 +53,11 @@ class SandboxMachine {
     return moved != nullptr ? moved : SAGEBRUSH_AGENT_BINARY;
   }
 
+  static std::filesystem::path ModelServerBinary() {
+    const char* moved = ::getenv("SAGEBRUSH_TEST_MODEL_SERVER");
+    return moved != nullptr ? moved : SAGEBRUSH_MODEL_SERVER_BINARY;
+  }
+
   // The directory of commands for instances.
   static std::filesystem::path Commands() {
     const char* moved = ::getenv("SAGEBRUSH_TEST_COMMANDS");

@@ -19,13 +19,14 @@ struct WriterDeleter {
   void operator()(archive* writer) const { archive_write_free(writer); }
 };
 
+// Messages follow the archive's name.
 Error Unsafe(const std::string& member, const std::string& why) {
-  return InvalidArgument("The source archive is refused: its member \"" + member + "\" " + why + ".");
+  return InvalidArgument("is refused: its member \"" + member + "\" " + why + ".");
 }
 
 Error Broken(archive* from) {
   const char* text = archive_error_string(from);
-  return InvalidArgument(std::string("The source archive cannot be unpacked; it must be a gzip-compressed tar file: ") +
+  return InvalidArgument(std::string("cannot be unpacked; it must be a gzip-compressed tar file: ") +
                          (text != nullptr ? text : "unknown error"));
 }
 
@@ -96,9 +97,7 @@ Result<void> CopyData(archive* reader, archive* writer) {
   }
 }
 
-}  // namespace
-
-Result<void> ExtractSource(int archive_fd, const fs::path& directory) {
+Result<void> Extract(int archive_fd, const fs::path& directory) {
   std::unique_ptr<archive, ReaderDeleter> reader(archive_read_new());
   archive_read_support_filter_gzip(reader.get());
   archive_read_support_format_tar(reader.get());
@@ -117,6 +116,14 @@ Result<void> ExtractSource(int archive_fd, const fs::path& directory) {
     if (archive_entry_size(entry) > 0) TRYV(CopyData(reader.get(), writer.get()));
     if (archive_write_finish_entry(writer.get()) < ARCHIVE_WARN) return Fail(Broken(writer.get()));
   }
+}
+
+}  // namespace
+
+Result<void> ExtractArchive(int archive_fd, const fs::path& directory, const std::string& what) {
+  Result<void> extracted = Extract(archive_fd, directory);
+  if (!extracted) extracted.error().message.insert(0, what + " ");
+  return extracted;
 }
 
 }  // namespace sagebrush::agent

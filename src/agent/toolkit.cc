@@ -293,7 +293,7 @@ std::vector<std::string> ScriptArguments(const Hyperparameters& hyperparameters)
   return arguments;
 }
 
-bool UsesToolkit(const InstanceSpec& spec) { return spec.entrypoint.empty(); }
+bool UsesToolkit(const InstanceSpec& spec) { return spec.entrypoint.empty() && !spec.service; }
 
 std::string PythonOf(const InstanceSpec& spec) {
   return spec.environment.venv.empty() ? "python3" : (spec.environment.venv / "bin/python").native();
@@ -340,6 +340,7 @@ std::map<std::string, std::string> ProgramEnvironment(const InstanceSpec& spec, 
 }
 
 Result<std::vector<std::string>> ProgramCommand(const InstanceSpec& spec, const Hyperparameters& hyperparameters) {
+  if (spec.service) return spec.service->command;
   if (!UsesToolkit(spec)) {
     std::vector<std::string> command = spec.entrypoint;
     command.insert(command.end(), spec.arguments.begin(), spec.arguments.end());
@@ -371,6 +372,17 @@ Result<std::vector<std::string>> ProgramCommand(const InstanceSpec& spec, const 
   std::string line = "./" + program;
   for (const std::string& argument : arguments) line += " " + ShellQuote(argument);
   return std::vector<std::string>{"/bin/sh", "-c", line};
+}
+
+std::string ServiceSearchPath(const InstanceSpec& spec, const std::string& path) {
+  return spec.environment.venv.empty() ? path : (spec.environment.venv / "bin").native() + ":" + path;
+}
+
+std::string MissingServer(const driver::Service& service) {
+  return "The image provides no program \"" + service.command.front() +
+         "\". An inference image must have one, executable and in its PATH, that answers GET /ping and POST "
+         "/invocations on port " +
+         std::to_string(service.port) + ".";
 }
 
 std::string ShellQuote(const std::string& text) {

@@ -48,6 +48,11 @@ std::string PythonOf(const driver::InstanceSpec& spec);
 // The working directory and whether the toolkit's contract (source archive, requirements) applies.
 bool UsesToolkit(const driver::InstanceSpec& spec);
 
+// Where the program of an instance that serves is looked for: the environment's bin, then PATH.
+std::string ServiceSearchPath(const driver::InstanceSpec& spec, const std::string& path);
+// Why an instance cannot serve that has no such program.
+std::string MissingServer(const driver::Service& service);
+
 // A command line for people, quoted where a shell would need it.
 std::string JoinCommand(const std::vector<std::string>& argv);
 std::string ShellQuote(const std::string& text);

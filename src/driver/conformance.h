@@ -1,6 +1,8 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <chrono>
@@ -27,6 +29,7 @@
 //   void LetRun(const InstanceId& id);         // for machines where time stands still: runs the program as far as it
 //                                              // goes
 //   int Created(const InstanceId& id);         // how many instances ever ran under this id
+//   void LetServe(const InstanceId& id);       // likewise: a program that kServes listens from now on
 //   // Does in the program's name what Program::kKeeps does; nothing where programs are real.
 //   void Keep(const InstanceId& id);
 namespace sagebrush::driver {
@@ -36,6 +39,7 @@ enum class Program {
   kFails,        // ends with 3
   kWaits,        // prints "ready", ends at SIGTERM
   kIgnoresStop,  // prints "ready", ends at SIGKILL alone; the spec's grace is short
+  kServes,       // sends back what connections to port 8080 send, prints "ready" when it listens, ends at SIGTERM
   kKeeps,        // appends "kept" to the file "state" of the checkpoints, prints "ready", ends at SIGTERM
 };
 
@@ -89,6 +93,38 @@ class DriverConformance : public ::testing::Test {
       EXPECT_GT(chunk->next_offset, offset);
       offset = chunk->next_offset;
     }
+  }
+
+  // An endpoint's instance whose server is that program.
+  InstanceSpec Service(const std::string& id, Program program) {
+    InstanceSpec spec = harness_->Spec(id, program);
+    spec.service.emplace();
+    spec.service->command = std::move(spec.entrypoint);
+    if (spec.service->command.empty()) spec.service->command = {"serve"};
+    spec.entrypoint.clear();
+    return spec;
+  }
+
+  // What comes back for `text`, sent through a connection into the instance.
+  std::string Echoed(const InstanceId& id, uint16_t port, const std::string& text) {
+    Result<io::UniqueFd> connection = driver().Connect(id, port);
+    if (!connection) return connection.error().message;
+    EXPECT_TRUE(io::WriteAll(connection->get(), text).has_value());
+    std::string back;
+    pollfd waiting{connection->get(), POLLIN, 0};
+    while (back.size() < text.size() && ::poll(&waiting, 1, 60'000) == 1) {
+      char bytes[256];
+      ssize_t got = ::recv(connection->get(), bytes, sizeof bytes, 0);
+      if (got <= 0) break;
+      back.append(bytes, static_cast<size_t>(got));
+    }
+    return back;
+  }
+
+  void ExpectNoConnection(const InstanceId& id, uint16_t port, ErrorKind kind) {
+    Result<io::UniqueFd> connection = driver().Connect(id, port);
+    ASSERT_FALSE(connection.has_value());
+    EXPECT_EQ(connection.error().kind, kind) << connection.error().message;
   }
 
   bool AwaitLine(const InstanceId& id, const std::string& line) {
@@ -335,6 +371,95 @@ TYPED_TEST_P(DriverConformance, Obligation10CheckpointsAreSharedWithTheStarter) 
   EXPECT_FALSE(std::filesystem::exists(directory));
 }
 
+TYPED_TEST_P(DriverConformance, Obligation1AServiceWithWhatItHasNoUseForIsRefused) {
+  const std::pair<const char*, std::function<void(InstanceSpec&)>> wrongs[] = {
+      {"a command", [](InstanceSpec& spec) { spec.service->command.clear(); }},
+      {"a port", [](InstanceSpec& spec) { spec.service->port = 0; }},
+      {"model archive was not staged", [](InstanceSpec& spec) { spec.service->model_archive = "/nonexistent/model"; }},
+      {"hyperparameters", [](InstanceSpec& spec) { spec.hyperparameters["x"] = "1"; }},
+      {"an entry point", [](InstanceSpec& spec) { spec.arguments = {"x"}; }},
+  };
+  for (const auto& [named, make] : wrongs) {
+    InstanceSpec spec = this->Service("wrong.1.0", Program::kServes);
+    make(spec);
+    Result<void> started = this->driver().Start(spec);
+    ASSERT_FALSE(started.has_value()) << named;
+    EXPECT_EQ(started.error().kind, ErrorKind::kInvalidArgument);
+    EXPECT_NE(started.error().message.find(named), std::string::npos) << started.error().message;
+    EXPECT_TRUE(this->driver().Destroy(spec.id).has_value());
+  }
+}
+
+TYPED_TEST_P(DriverConformance, Obligation3AServiceThatEndsByItselfHasFailed) {
+  for (Program program : {Program::kPrints, Program::kFails}) {
+    InstanceSpec spec = this->Service("brief.1." + std::to_string(static_cast<int>(program)), program);
+    ASSERT_TRUE(this->driver().Start(spec).has_value());
+    InstanceStatus ended = this->AwaitPhase(spec.id, Phase::kEnded);
+    EXPECT_EQ(ended.phase, Phase::kEnded);
+    EXPECT_FALSE(ended.succeeded);
+    EXPECT_FALSE(ended.stopped);
+    EXPECT_NE(ended.failure_reason, "");
+    EXPECT_EQ(ended.exit_code, program == Program::kFails ? 3 : 0);
+    EXPECT_TRUE(ended.model_archive.empty());
+    EXPECT_TRUE(ended.output_archive.empty());
+  }
+}
+
+TYPED_TEST_P(DriverConformance, Obligation5AServiceSucceedsByItsStop) {
+  for (Program program : {Program::kServes, Program::kIgnoresStop}) {
+    InstanceSpec spec = this->Service("stop.1." + std::to_string(static_cast<int>(program)), program);
+    ASSERT_TRUE(this->driver().Start(spec).has_value());
+    ASSERT_TRUE(this->AwaitLine(spec.id, "ready"));
+    ASSERT_TRUE(this->driver().Stop(spec.id, {spec.epoch, "DeleteEndpoint"}).has_value());
+    InstanceStatus ended = this->AwaitPhase(spec.id, Phase::kEnded);
+    EXPECT_EQ(ended.phase, Phase::kEnded);
+    EXPECT_TRUE(ended.stopped);
+    EXPECT_TRUE(ended.succeeded) << ended.failure_reason;
+    EXPECT_EQ(ended.failure_reason, "");
+    EXPECT_TRUE(ended.model_archive.empty()) << "a server leaves no artifacts";
+  }
+}
+
+TYPED_TEST_P(DriverConformance, Obligation11ConnectReachesWhatListensInside) {
+  InstanceSpec spec = this->Service("serves.1.0", Program::kServes);
+  spec.held = true;
+  ASSERT_TRUE(this->driver().Start(spec).has_value());
+  ASSERT_EQ(this->AwaitPhase(spec.id, Phase::kReady).phase, Phase::kReady);
+  this->ExpectNoConnection(spec.id, 8080, ErrorKind::kUnavailable);  // it does not run yet
+  ASSERT_TRUE(this->driver().Release(spec.id, spec.epoch).has_value());
+  ASSERT_TRUE(this->AwaitLine(spec.id, "ready"));
+  this->harness_->LetServe(spec.id);
+  EXPECT_EQ(this->Echoed(spec.id, 8080, "hello"), "hello");
+  this->ExpectNoConnection(spec.id, 8081, ErrorKind::kUnavailable);  // nothing listens there
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 8; ++caller) {
+    callers.emplace_back([this, &spec, caller] {
+      for (int call = 0; call < 25; ++call) {
+        std::string text = "caller " + std::to_string(caller) + " call " + std::to_string(call);
+        EXPECT_EQ(this->Echoed(spec.id, 8080, text), text);
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  this->harness_->Reopen();
+  EXPECT_EQ(this->Echoed(spec.id, 8080, "again"), "again") << "by another driver";
+}
+
+TYPED_TEST_P(DriverConformance, Obligation11NobodyListensInWhatHasEnded) {
+  this->ExpectNoConnection(InstanceId("never.1.0"), 8080, ErrorKind::kNotFound);
+  InstanceSpec spec = this->Service("served.1.0", Program::kServes);
+  ASSERT_TRUE(this->driver().Start(spec).has_value());
+  ASSERT_TRUE(this->AwaitLine(spec.id, "ready"));
+  this->harness_->LetServe(spec.id);
+  Result<io::UniqueFd> open = this->driver().Connect(spec.id, 8080);
+  ASSERT_TRUE(open.has_value()) << open.error().message;
+  ASSERT_TRUE(this->driver().Stop(spec.id, {spec.epoch, "DeleteEndpoint"}).has_value());
+  ASSERT_EQ(this->AwaitPhase(spec.id, Phase::kEnded).phase, Phase::kEnded);
+  this->ExpectNoConnection(spec.id, 8080, ErrorKind::kUnavailable);
+  ASSERT_TRUE(this->driver().Destroy(spec.id).has_value());
+  this->ExpectNoConnection(spec.id, 8080, ErrorKind::kNotFound);
+}
+
 REGISTER_TYPED_TEST_SUITE_P(DriverConformance, Obligation1StartIsIdempotentOnTheId,
                             Obligation1ConcurrentStartsBringAboutOneInstance, Obligation2InstancesOutliveTheirStarter,
                             Obligation3TheOutcomeIsTold, Obligation3ALostAgentIsLost, Obligation3UnknownIsNotFound,
@@ -343,6 +468,9 @@ REGISTER_TYPED_TEST_SUITE_P(DriverConformance, Obligation1StartIsIdempotentOnThe
                             Obligation7LowerEpochsAreRefused, Obligation8TheListenerHearsOfChanges,
                             Obligation9AHeldProgramWaitsForItsRelease,
                             Obligation9AHeldInstanceIsStoppedWithoutItsProgram,
-                            Obligation10CheckpointsAreSharedWithTheStarter);
+                            Obligation10CheckpointsAreSharedWithTheStarter,
+                            Obligation1AServiceWithWhatItHasNoUseForIsRefused,
+                            Obligation3AServiceThatEndsByItselfHasFailed, Obligation5AServiceSucceedsByItsStop,
+                            Obligation11ConnectReachesWhatListensInside, Obligation11NobodyListensInWhatHasEnded);
 
 }  // namespace sagebrush::driver

@@ -10,6 +10,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "io/file.h"
 
 namespace sagebrush::driver {
 
@@ -38,6 +39,16 @@ struct Checkpoints {
   std::filesystem::path path;       // where it appears inside
 };
 
+// What an instance does that answers requests instead of training: the program listens on a port and runs until Stop.
+struct Service {
+  std::filesystem::path model_archive;  // staged model.tar.gz, unpacked into /opt/ml/model; empty: there is none
+  // What to run, in the environment; it serves SageMaker's hosting contract. A bare name is looked up in the
+  // environment's bin, then in PATH.
+  std::vector<std::string> command;
+  uint16_t port = 8080;      // of /ping and /invocations, inside
+  std::string model_source;  // where the archive came from (an S3 URI), for messages; may be empty
+};
+
 // Everything an instance needs, complete before Start. Serialised as spec.json (driver/spec_json.h).
 struct InstanceSpec {
   InstanceId id;
@@ -63,6 +74,9 @@ struct InstanceSpec {
   bool compress_model = true;           // OutputDataConfig.CompressionType != NONE
   int64_t stop_grace_ms = 120'000;      // between SIGTERM and SIGKILL
   std::filesystem::path engine_socket;  // the engine's API, shown inside at kEngineEndpoint
+  // Set: an instance of an endpoint. It has no source, entry point, hyperparameters, channels or checkpoints (Start
+  // refuses them) and leaves no artifacts; it succeeds by ending after Stop, and by no other end.
+  std::optional<Service> service;
 };
 
 // Where a program inside an instance finds the engine: a loopback address that no program binds by accident. It is
@@ -76,8 +90,8 @@ enum class Phase {
   kStarting,     // 1 namespaces, mounts
   kDownloading,  // 2 source archive, requirements
   kReady,        // 3 the program could begin; waits for Release
-  kTraining,     // 4 the program runs
-  kUploading,    // 5 archives are being made
+  kTraining,     // 4 the program runs (of a service: it may not listen yet)
+  kUploading,    // 5 archives are being made (never of a service)
   kEnded,        // 6 the outcome is durable
   kLost,         // 7 the agent died without an outcome (killed, power cut)
 };
@@ -145,6 +159,8 @@ struct Requirement {
 //     and again. Release of an instance that is not held, or has ended, succeeds.
 // 10. What stands in Checkpoints.directory at Start is there inside, and what the program writes there is seen outside
 //     at once; it stays until Destroy, also of a lost instance.
+// 11. Connect reaches what listens inside a running instance, whatever its network; the connection is the caller's and
+//     costs nothing more than one of the instance's own.
 class Driver {
  public:
   virtual ~Driver() = default;
@@ -157,6 +173,9 @@ class Driver {
   virtual Result<void> Stop(const InstanceId& id, const StopRequest& request) = 0;
   virtual Result<void> Release(const InstanceId& id, Epoch epoch) = 0;
   virtual Result<void> Destroy(const InstanceId& id) = 0;
+  // A new stream connection to 127.0.0.1:port inside, non-blocking, without delay of small packets. kUnavailable while
+  // nothing listens there, or nothing runs. It outlives the instance as any connection outlives its peer.
+  virtual Result<io::UniqueFd> Connect(const InstanceId& id, uint16_t port) = 0;
   virtual void SetListener(Listener listener) = 0;
   // A directory on the file system of the instances' work directories, where the caller stages channels.
   virtual std::filesystem::path StagingDirectory(const InstanceId& id) const = 0;

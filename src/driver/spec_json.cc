@@ -56,6 +56,12 @@ class Reader {
   void Get(const char* key, Int& out) {
     if (const json::value* value = Find(key, json::kind::int64)) out = static_cast<Int>(value->get_int64());
   }
+  void Get(const char* key, uint16_t& out) {
+    const json::value* value = Find(key, json::kind::int64);
+    if (value == nullptr) return;
+    if (value->get_int64() < 0 || value->get_int64() > UINT16_MAX) return Wrong(key);
+    out = static_cast<uint16_t>(value->get_int64());
+  }
   template <class Item>
   void Get(const char* key, std::vector<Item>& out) {
     const json::value* value = Find(key, json::kind::array);
@@ -113,6 +119,13 @@ Error WrongField(std::string_view what, const std::string& field) {
   return Error(ErrorKind::kDataLoss, std::string(what) + " has a field of an unexpected type: " + field + ".");
 }
 
+json::object ServiceToJson(const Service& service) {
+  return {{"model_archive", service.model_archive.native()},
+          {"command", StringArray(service.command)},
+          {"port", service.port},
+          {"model_source", service.model_source}};
+}
+
 json::object LimitsToJson(const ResourceLimits& limits) {
   return {{"vcpus", limits.vcpus}, {"memory_bytes", limits.memory_bytes}, {"pids", limits.pids}};
 }
@@ -160,6 +173,7 @@ std::string SpecToJson(const InstanceSpec& spec) {
       {"stop_grace_ms", spec.stop_grace_ms},
       {"engine_socket", spec.engine_socket.native()},
   };
+  if (spec.service) object.emplace("service", ServiceToJson(*spec.service));
   return json::serialize(object);
 }
 
@@ -220,6 +234,15 @@ Result<InstanceSpec> SpecFromJson(std::string_view text) {
   reader.Get("compress_model", spec.compress_model);
   reader.Get("stop_grace_ms", spec.stop_grace_ms);
   reader.Get("engine_socket", spec.engine_socket);
+  if (const json::object* service = reader.Object("service")) {
+    Reader inner(*service);
+    spec.service.emplace();
+    inner.Get("model_archive", spec.service->model_archive);
+    inner.Get("command", spec.service->command);
+    inner.Get("port", spec.service->port);
+    inner.Get("model_source", spec.service->model_source);
+    if (!inner.wrong().empty()) reader.Wrong("service");
+  }
   if (!reader.wrong().empty()) return Fail(WrongField("spec.json", reader.wrong()));
   if (spec.id.empty()) return Fail(Error(ErrorKind::kDataLoss, "spec.json names no instance id."));
   return spec;

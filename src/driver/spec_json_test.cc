@@ -36,6 +36,10 @@ InstanceSpec AnySpec() {
   spec.compress_model = *rc::gen::arbitrary<bool>();
   spec.stop_grace_ms = *rc::gen::arbitrary<int64_t>();
   spec.engine_socket = *Text();
+  if (*rc::gen::arbitrary<bool>()) {
+    spec.service = Service{*Text(), *rc::gen::container<std::vector<std::string>>(Text()),
+                           *rc::gen::arbitrary<uint16_t>(), *Text()};
+  }
   return spec;
 }
 
@@ -56,6 +60,10 @@ void ExpectSame(const InstanceSpec& a, const InstanceSpec& b) {
   RC_ASSERT(a.resource_config_json == b.resource_config_json && a.engine_socket == b.engine_socket);
   RC_ASSERT(a.entrypoint == b.entrypoint && a.arguments == b.arguments && a.stop_grace_ms == b.stop_grace_ms);
   RC_ASSERT(a.network_isolation == b.network_isolation && a.compress_model == b.compress_model);
+  RC_ASSERT(a.service.has_value() == b.service.has_value());
+  if (!a.service) return;
+  RC_ASSERT(a.service->model_archive == b.service->model_archive && a.service->command == b.service->command);
+  RC_ASSERT(a.service->port == b.service->port && a.service->model_source == b.service->model_source);
 }
 
 TEST(SpecJsonTest, EverySpecSurvivesTheRoundTrip) {
@@ -101,6 +109,7 @@ TEST(SpecJsonTest, DamageIsNamed) {
   Result<InstanceSpec> wrong = SpecFromJson("{\"id\":\"a\",\"rank\":\"zero\"}");
   ASSERT_FALSE(wrong.has_value());
   EXPECT_NE(wrong.error().message.find("rank"), std::string::npos);
+  EXPECT_FALSE(SpecFromJson("{\"id\":\"a\",\"service\":{\"port\":65536}}").has_value()) << "no port has this number";
   EXPECT_FALSE(StatusFromJson("{\"id\":\"a\",\"phase\":\"Asleep\"}").has_value());
   EXPECT_TRUE(SpecFromJson("{\"id\":\"a\",\"a field of the future\":1}").has_value());
 }

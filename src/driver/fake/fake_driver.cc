@@ -1,9 +1,15 @@
 #include "driver/fake/fake_driver.h"
 
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <system_error>
 
 #include "base/check.h"
+#include "driver/service_check.h"
 #include "driver/spec_json.h"
 #include "io/file.h"
 
@@ -67,10 +73,11 @@ void FakeMachine::Step(Instance& instance) {
       for (const std::string& line : instance.script.lines) instance.log.push_back({now_ms_, line});
       break;
     case Phase::kTraining:
-      status.phase = Phase::kUploading;
       status.training_ended_ms = now_ms_;
       status.stopped = instance.stop_requested;
       if (status.signal == 0) status.exit_code = instance.script.exit_code;
+      if (instance.spec.service) return End(instance);
+      status.phase = Phase::kUploading;
       break;
     case Phase::kUploading:
       End(instance);
@@ -78,6 +85,15 @@ void FakeMachine::Step(Instance& instance) {
     case Phase::kEnded:
     case Phase::kLost:
       break;
+  }
+}
+
+// As far as an automatic instance goes by itself.
+void FakeMachine::RunAlone(Instance& instance) {
+  while (instance.script.automatic && !IsFinal(instance.status.phase)) {
+    if (instance.spec.held && !instance.released && instance.status.phase == Phase::kReady) return;
+    if (instance.spec.service && instance.status.phase == Phase::kTraining) return;
+    Step(instance);
   }
 }
 
@@ -90,7 +106,8 @@ void FakeMachine::End(Instance& instance) {
   if (status.training_ended_ms == 0) status.stopped = instance.stop_requested;  // later ones came after the program
   status.exit_code = trained && status.signal == 0 ? script.exit_code : 0;
   if (trained && status.signal == 0) status.signal = script.signal;
-  status.succeeded = trained && status.exit_code == 0 && status.signal == 0;
+  bool serves = instance.spec.service.has_value();
+  status.succeeded = serves ? status.stopped : trained && status.exit_code == 0 && status.signal == 0;
   if (!status.succeeded && !status.stopped) {
     status.failure_reason = script.failure_reason.empty() ? "the fake program failed" : script.failure_reason;
   }
@@ -100,6 +117,7 @@ void FakeMachine::End(Instance& instance) {
     CHECK(io::WriteFile(file, content).has_value());
     return file;
   };
+  if (serves) return;
   if (trained && !script.model.empty()) status.model_archive = store("model.tar.gz", script.model);
   if (trained && !script.output.empty()) status.output_archive = store("output.tar.gz", script.output);
 }
@@ -149,6 +167,11 @@ void FakeMachine::Print(const InstanceId& id, const std::string& line) {
     Find(id).log.push_back({++now_ms_, line});
   }
   Tell(id, News::kLog);
+}
+
+void FakeMachine::ServeAt(const InstanceId& id, uint16_t port) {
+  std::lock_guard lock(mutex_);
+  Find(id).script.serves_at = port;
 }
 
 void FakeMachine::Lose(const InstanceId& id) {
@@ -275,6 +298,7 @@ Result<void> FakeDriver::Create(const InstanceSpec& spec) {
   if (!spec.checkpoints.directory.empty() && !fs::is_directory(spec.checkpoints.directory, error)) {
     return Fail(InvalidArgument("The directory of checkpoints was not staged."));
   }
+  TRYV(CheckService(spec));
   if (!spec.source_archive.empty() && !fs::is_regular_file(spec.source_archive, error)) {
     return Fail(InvalidArgument("The source archive was not staged."));
   }
@@ -284,10 +308,7 @@ Result<void> FakeDriver::Create(const InstanceSpec& spec) {
   instance.status.id = spec.id;
   instance.status.epoch = spec.epoch;
   instance.status.started_ms = ++machine_->now_ms_;
-  while (instance.script.automatic && instance.status.phase != Phase::kEnded) {
-    if (spec.held && !instance.released && instance.status.phase == Phase::kReady) break;
-    machine_->Step(instance);
-  }
+  machine_->RunAlone(instance);
   return {};
 }
 
@@ -371,9 +392,7 @@ Result<void> FakeDriver::Release(const InstanceId& id, Epoch epoch) {
     if (instance.released) return {};
     instance.released = true;
     if (instance.status.phase == Phase::kReady) machine_->Step(instance);
-    while (instance.script.automatic && instance.status.phase >= Phase::kTraining && !IsFinal(instance.status.phase)) {
-      machine_->Step(instance);
-    }
+    if (instance.status.phase >= Phase::kTraining) machine_->RunAlone(instance);
   }
   machine_->Tell(id, News::kStatus);
   return {};
@@ -385,6 +404,32 @@ Result<void> FakeDriver::Destroy(const InstanceId& id) {
   machine_->instances_.erase(id);
   if (auto it = machine_->counters_.find(id); it != machine_->counters_.end()) it->second.epoch = Epoch{};
   return io::RemoveTree(machine_->directory_ / id.value());
+}
+
+Result<io::UniqueFd> FakeDriver::Connect(const InstanceId& id, uint16_t port) {
+  uint16_t answers_at = 0;
+  {
+    std::lock_guard lock(machine_->mutex_);
+    if (auto error = machine_->Unreachable()) return Fail(*error);
+    auto it = machine_->instances_.find(id);
+    if (it == machine_->instances_.end()) return Fail(Unknown(id));
+    const FakeMachine::Instance& instance = it->second;
+    bool serves = instance.spec.service && instance.spec.service->port == port;
+    if (serves && instance.status.phase == Phase::kTraining) answers_at = instance.script.serves_at;
+  }
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(answers_at);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  io::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (answers_at == 0 || !fd || ::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    return Fail(
+        Error(ErrorKind::kUnavailable, "Nothing listens at port " + std::to_string(port) + " of the instance."));
+  }
+  int on = 1;
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::fcntl(fd.get(), F_SETFL, O_NONBLOCK);
+  return fd;
 }
 
 void FakeDriver::SetListener(Listener listener) {

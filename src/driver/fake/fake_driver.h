@@ -15,7 +15,7 @@ namespace sagebrush::driver {
 
 // How the instances of a FakeMachine behave.
 struct FakeScript {
-  bool automatic = false;          // goes through all phases by itself, inside Start
+  bool automatic = false;          // goes through all phases by itself, inside Start; a service, to Training
   std::vector<std::string> lines;  // printed when training begins
   int exit_code = 0;
   int signal = 0;
@@ -23,6 +23,8 @@ struct FakeScript {
   bool ends_on_stop = true;     // false: a program that ignores SIGTERM; only Kill (the grace is over) ends it
   std::string model = "model";  // content of model.tar.gz; empty: no archive
   std::string output;           // of output.tar.gz
+  // Of a service: the port of this machine's loopback where the test answers in its place; 0: it does not listen yet.
+  uint16_t serves_at = 0;
 };
 
 // The machine that fake instances run on: outlives the drivers that look at it, as real instances outlive the engine.
@@ -37,8 +39,9 @@ class FakeMachine {
   void Advance(const InstanceId& id);  // to the next phase, at most to Ended
   void AdvanceTo(const InstanceId& id, Phase phase);
   void Print(const InstanceId& id, const std::string& line);
-  void Lose(const InstanceId& id);  // the agent is killed
-  void Kill(const InstanceId& id);  // the grace after a stop is over
+  void ServeAt(const InstanceId& id, uint16_t port);  // as FakeScript::serves_at
+  void Lose(const InstanceId& id);                    // the agent is killed
+  void Kill(const InstanceId& id);                    // the grace after a stop is over
   // The next calls of Start (all when `times` is negative) fail with this, before or after they took effect.
   void FailStarts(Error error, int times, bool after_effect = false);
   void FailEverything(std::optional<Error> error);  // the machine is out of reach
@@ -67,6 +70,7 @@ class FakeMachine {
 
   Instance& Find(const InstanceId& id);
   void Step(Instance& instance);
+  void RunAlone(Instance& instance);
   void End(Instance& instance);
   void Tell(const InstanceId& id, News news);
   std::optional<Error> Unreachable() const;
@@ -99,6 +103,7 @@ class FakeDriver final : public Driver {
   Result<void> Stop(const InstanceId& id, const StopRequest& request) override;
   Result<void> Release(const InstanceId& id, Epoch epoch) override;
   Result<void> Destroy(const InstanceId& id) override;
+  Result<io::UniqueFd> Connect(const InstanceId& id, uint16_t port) override;
   void SetListener(Listener listener) override;
   std::filesystem::path StagingDirectory(const InstanceId& id) const override;
 

@@ -1,14 +1,55 @@
 #include "driver/fake/fake_driver.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
+#include <sys/socket.h>
 
 #include <cstdlib>
+#include <thread>
 
 #include "driver/conformance.h"
 #include "io/file.h"
 
 namespace sagebrush::driver {
 namespace {
+
+// Sends back what comes, on a port of its own: what stands for the program of a fake service.
+class Echo {
+ public:
+  Echo() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
+    EXPECT_EQ(::listen(listener_.get(), 128), 0);
+    EXPECT_EQ(::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+    port_ = ntohs(address.sin_port);
+    serving_ = std::thread([this] { Serve(); });
+  }
+  ~Echo() {
+    ::shutdown(listener_.get(), SHUT_RDWR);  // ends accept
+    serving_.join();
+  }
+  uint16_t port() const { return port_; }
+
+ private:
+  void Serve() {
+    while (true) {
+      io::UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      if (!connection) return;
+      char bytes[256];
+      ssize_t got;
+      while ((got = ::recv(connection.get(), bytes, sizeof bytes, 0)) > 0) {
+        EXPECT_TRUE(io::WriteAll(connection.get(), {bytes, static_cast<size_t>(got)}).has_value());
+      }
+    }
+  }
+
+  io::UniqueFd listener_;
+  uint16_t port_ = 0;
+  std::thread serving_;
+};
 
 class FakeHarness {
  public:
@@ -40,6 +81,7 @@ class FakeHarness {
     script.ends_on_stop = program != Program::kIgnoresStop;
     return spec;
   }
+  void LetServe(const InstanceId& id) { machine_->ServeAt(id, echo_.port()); }
   void LoseAgent(const InstanceId& id) { machine_->Lose(id); }
   void Keep(const InstanceId& id) {
     std::filesystem::path state = machine_->spec(id)->checkpoints.directory / "state";
@@ -54,6 +96,7 @@ class FakeHarness {
   }
 
  private:
+  Echo echo_;
   std::filesystem::path directory_;
   std::map<InstanceId, FakeScript> scripts_;
   std::map<InstanceId, Program> programs_;
@@ -94,6 +137,21 @@ TEST(FakeDriverTest, FailsAsToldBeforeOrAfterTheEffect) {
   EXPECT_TRUE(driver.Start(spec).has_value());
   EXPECT_EQ(machine->created(spec.id), 1);
   EXPECT_EQ(machine->start_calls(spec.id), 3);
+}
+
+TEST(FakeDriverTest, AnAutomaticServiceRunsUntilItsStop) {
+  auto machine = std::make_shared<FakeMachine>("/nonexistent");
+  machine->SetScript({.automatic = true});
+  FakeDriver driver(machine);
+  InstanceSpec spec;
+  spec.id = InstanceId("a.1.0");
+  spec.job = JobName("a");
+  spec.service = Service{.command = {"serve"}};
+  ASSERT_TRUE(driver.Start(spec).has_value());
+  EXPECT_EQ(driver.Inspect(spec.id)->phase, Phase::kTraining);
+  ASSERT_TRUE(driver.Stop(spec.id, {spec.epoch, "DeleteEndpoint"}).has_value());
+  EXPECT_EQ(driver.Inspect(spec.id)->phase, Phase::kEnded);
+  EXPECT_TRUE(driver.Inspect(spec.id)->succeeded);
 }
 
 }  // namespace

@@ -3,13 +3,16 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <system_error>
 
+#include "base/check.h"
 #include "base/text.h"
 
 namespace sagebrush::driver {
@@ -77,6 +80,15 @@ bool IsLocked(const fs::path& file) {
   struct flock lock{};
   lock.l_type = F_WRLCK;
   return ::fcntl(fd->get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+sockaddr_un UnixAddressIn(int directory, const std::string& name) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::string path = "/proc/self/fd/" + std::to_string(directory) + "/" + name;
+  CHECK(path.size() < sizeof address.sun_path);
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
 }
 
 std::string JobKey(const InstanceId& id) {

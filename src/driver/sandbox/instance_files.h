@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include <filesystem>
 #include <optional>
@@ -28,9 +29,10 @@ struct InstanceFiles {
   std::filesystem::path log() const { return directory / "log"; }              // the spool, see driver/log_spool.h
   std::filesystem::path agent_log() const { return directory / "agent.log"; }  // the agent's own messages
   std::filesystem::path reserve() const { return directory / "reserve"; }      // freed when the disk is full
-  std::filesystem::path staged() const { return directory / "staged"; }        // the engine's
-  std::filesystem::path ml() const { return directory / "ml"; }                // /opt/ml
-  std::filesystem::path root() const { return directory / "root"; }            // overlay layers and mount points
+  // connect.sock: see connect_socket.h · remote.sock: see agent/remote_shell.h
+  std::filesystem::path staged() const { return directory / "staged"; }  // the engine's
+  std::filesystem::path ml() const { return directory / "ml"; }          // /opt/ml
+  std::filesystem::path root() const { return directory / "root"; }      // overlay layers and mount points
   std::filesystem::path artifacts() const { return directory / "artifacts"; }
 };
 
@@ -56,6 +58,10 @@ Result<void> KillAndWait(const ProcessIdentity& identity, int deadline_ms);
 // "Is it alive?" without races of process numbers: a lock on an open file lives as long as its holder.
 Result<io::UniqueFd> TryLock(const std::filesystem::path& file);  // kFailedPrecondition when another holds it
 bool IsLocked(const std::filesystem::path& file);
+
+// The address of a Unix socket in an open directory (O_PATH will do): an address holds 107 characters only, and a
+// directory's path may have more. The name must be short.
+sockaddr_un UnixAddressIn(int directory, const std::string& name);
 
 // The job's part of an id: instances of one attempt share it. "<job>.<attempt>" for "<job>.<attempt>.<rank>".
 std::string JobKey(const InstanceId& id);

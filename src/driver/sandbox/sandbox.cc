@@ -117,10 +117,11 @@ Result<void> Sandbox::Fork(const Options& options, RootTree& tree) {
 }
 
 Result<void> Sandbox::Connect(const InstanceSpec& spec) {
-  if (spec.count > 1) {
-    TRY(io::UniqueFd network, io::Open("/proc/" + std::to_string(init_) + "/ns/net", O_RDONLY));
-    TRYV(ConnectThroughSwitch(spec, network.get()));
-  }
+  TRY(io::UniqueFd network, io::Open("/proc/" + std::to_string(init_) + "/ns/net", O_RDONLY));
+  if (spec.count > 1) TRYV(ConnectThroughSwitch(spec, network.get()));
+  // For good: of the host's network the agent needs nothing, and of the instance's the sockets that Driver::Connect
+  // asks for. Later, init's rights over itself would stand in the way.
+  if (::setns(network.get(), CLONE_NEWNET) != 0) return Fail(FromErrno(errno, "cannot enter the instance's network"));
   return control_->Send({{"kind", "go"}});
 }
 

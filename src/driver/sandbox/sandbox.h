@@ -26,7 +26,8 @@ class Sandbox {
     TaskHandler task;                           // runs inside; see init.h
     std::vector<int> kept;                      // descriptors the task handler uses
   };
-  // Returns once init is forked; it reports ready (or failed) through control().
+  // Returns once init is forked; it reports ready (or failed) through control(). The calling process is in the
+  // instance's network from then on.
   static Result<std::unique_ptr<Sandbox>> Create(Options options);
 
   ControlChannel& control() { return *control_; }

@@ -6,14 +6,12 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cerrno>
-#include <cstring>
 #include <system_error>
 
 #include "base/failpoint.h"
@@ -22,7 +20,9 @@
 #include "base/text.h"
 #include "driver/log_spool.h"
 #include "driver/sandbox/cgroup.h"
+#include "driver/sandbox/connect_socket.h"
 #include "driver/sandbox/sandbox.h"
+#include "driver/service_check.h"
 #include "driver/spec_json.h"
 
 extern char** environ;
@@ -34,6 +34,7 @@ namespace fs = std::filesystem;
 
 constexpr char kTrashPrefix[] = ".trash-";
 constexpr int kKillDeadlineMs = 20'000;
+constexpr int64_t kConnectDeadlineMs = 1'000;
 
 // An id becomes a directory's name.
 Result<void> CheckId(const InstanceId& id) {
@@ -61,6 +62,7 @@ Result<void> CheckSpec(const InstanceSpec& spec) {
     return Fail(InvalidArgument("The checkpoints need a staged directory and an absolute path inside, not " +
                                 checkpoints.directory.native() + " and " + checkpoints.path.native() + "."));
   }
+  TRYV(CheckService(spec));
   for (const Channel& channel : spec.channels) {
     bool plain = !channel.name.empty() && channel.name.find('/') == std::string::npos && channel.name[0] != '.';
     if (!plain) return Fail(InvalidArgument("\"" + channel.name + "\" is no channel name."));
@@ -104,10 +106,7 @@ Result<void> SandboxDriver::BindHints() {
   hints_ = io::UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   wake_ = io::UniqueFd(::eventfd(0, EFD_CLOEXEC));
   ::unlink((data / "hints.sock").c_str());  // of the driver before this one
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::string path = "/proc/self/fd/" + std::to_string(directory.get()) + "/hints.sock";
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  sockaddr_un address = UnixAddressIn(directory.get(), "hints.sock");
   if (!hints_ || !wake_ || ::bind(hints_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
     return Fail(FromErrno(errno, "cannot listen at " + (data / "hints.sock").native()));
   }
@@ -310,6 +309,16 @@ Result<void> SandboxDriver::Release(const InstanceId& id, Epoch epoch) {
   if (status.phase > Phase::kReady || fs::exists(files.release(), error)) return {};
   FAILPOINT("driver.release.before_file");
   return io::WriteFile(files.release(), "", 0600);
+}
+
+// Without a look at the instance's files, which tell no more than its agent does, and at a higher price.
+Result<io::UniqueFd> SandboxDriver::Connect(const InstanceId& id, uint16_t port) {
+  TRYV(CheckId(id));
+  InstanceFiles files = FilesOf(id);
+  Result<io::UniqueFd> connection = RequestConnection(files, port, kConnectDeadlineMs);
+  if (connection) return connection;
+  TRYV(Read(files));  // kNotFound
+  return connection;
 }
 
 Result<void> SandboxDriver::Destroy(const InstanceId& id) {

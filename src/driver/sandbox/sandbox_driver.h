@@ -41,6 +41,7 @@ class SandboxDriver final : public Driver {
   Result<void> Stop(const InstanceId& id, const StopRequest& request) override;
   Result<void> Release(const InstanceId& id, Epoch epoch) override;
   Result<void> Destroy(const InstanceId& id) override;
+  Result<io::UniqueFd> Connect(const InstanceId& id, uint16_t port) override;
   void SetListener(Listener listener) override;
   std::filesystem::path StagingDirectory(const InstanceId& id) const override;
 

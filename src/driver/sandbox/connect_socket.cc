@@ -1,0 +1,173 @@
+#include "driver/sandbox/connect_socket.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace sagebrush::driver {
+namespace {
+
+constexpr char kSocketName[] = "connect.sock";
+constexpr int kRequestsATurn = 64;  // so that a flood of them does not hold up the log
+constexpr size_t kMostDescriptors = 4;
+
+// One message that is sent and received whole.
+template <class Value>
+ssize_t SendWith(int socket, const Value& value, int descriptor, int flags) {
+  iovec part{const_cast<Value*>(&value), sizeof value};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptor)] = {};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  if (descriptor >= 0) {
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    cmsghdr* ancillary = CMSG_FIRSTHDR(&header);
+    ancillary->cmsg_level = SOL_SOCKET;
+    ancillary->cmsg_type = SCM_RIGHTS;
+    ancillary->cmsg_len = CMSG_LEN(sizeof descriptor);
+    std::memcpy(CMSG_DATA(ancillary), &descriptor, sizeof descriptor);
+  }
+  ssize_t sent;
+  do {
+    sent = ::sendmsg(socket, &header, flags | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+template <class Value>
+ssize_t ReceiveWith(int socket, Value& value, std::vector<io::UniqueFd>& descriptors) {
+  iovec part{&value, sizeof value};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostDescriptors * sizeof(int))] = {};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  ssize_t got;
+  do {
+    got = ::recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return got;
+  for (cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr; item = CMSG_NXTHDR(&header, item)) {
+    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
+    for (size_t at = 0; at + sizeof(int) <= item->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+      int descriptor = -1;
+      std::memcpy(&descriptor, CMSG_DATA(item) + at, sizeof descriptor);
+      descriptors.emplace_back(descriptor);
+    }
+  }
+  return got;
+}
+
+// Begins to connect; 0, or the error.
+int BeginToConnect(uint16_t port, io::UniqueFd& out) {
+  out = io::UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!out) return errno;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::connect(out.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return 0;
+  return errno == EINPROGRESS ? 0 : errno;
+}
+
+// False when nothing has come by then.
+bool Await(int fd, short events, int64_t until_ms) {
+  pollfd waiting{fd, events, 0};
+  while (true) {
+    int ready = ::poll(&waiting, 1, static_cast<int>(std::max<int64_t>(until_ms - MonotonicMs(), 0)));
+    if (ready >= 0 || errno != EINTR) return ready > 0;
+  }
+}
+
+Error Refused(uint16_t port, const std::string& why) {
+  return {ErrorKind::kUnavailable, "No connection to port " + std::to_string(port) + " of the instance: " + why + "."};
+}
+
+Result<void> SendRequest(const InstanceFiles& files, uint16_t port, int answer, int64_t deadline_ms) {
+  Result<io::UniqueFd> directory = io::Open(files.directory, O_PATH | O_DIRECTORY);
+  io::UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!directory || !fd) return Fail(Refused(port, "it does not run"));
+  sockaddr_un address = UnixAddressIn(directory->get(), kSocketName);
+  timeval patience{deadline_ms / 1000, deadline_ms % 1000 * 1000};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    return Fail(Refused(port, "it does not run"));
+  }
+  if (SendWith(fd.get(), port, answer, 0) >= 0) return {};
+  return Fail(Refused(port, errno == EAGAIN ? "its agent is too busy" : std::strerror(errno)));
+}
+
+// The socket as it came, perhaps still connecting.
+Result<io::UniqueFd> AwaitAnswer(int answer, uint16_t port, int64_t until_ms) {
+  if (!Await(answer, POLLIN, until_ms)) return Fail(Refused(port, "its agent does not answer"));
+  int32_t code = 0;
+  std::vector<io::UniqueFd> descriptors;
+  if (ReceiveWith(answer, code, descriptors) != sizeof code) return Fail(Refused(port, "its agent is gone"));
+  if (code != 0 || descriptors.size() != 1) return Fail(Refused(port, std::strerror(code)));
+  return std::move(descriptors.front());
+}
+
+}  // namespace
+
+Result<ConnectSocket> ConnectSocket::Open(const InstanceFiles& files) {
+  TRY(io::UniqueFd directory, io::Open(files.directory, O_PATH | O_DIRECTORY));
+  ::unlink((files.directory / kSocketName).c_str());  // of an agent that was killed before it came to anything
+  io::UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address = UnixAddressIn(directory.get(), kSocketName);
+  mode_t before = ::umask(0177);  // from its first moment on
+  bool bound = fd && ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  ::umask(before);
+  if (!bound) return Fail(FromErrno(errno, "cannot listen for the engine's connections"));
+  return ConnectSocket(std::move(fd));
+}
+
+void ConnectSocket::Serve() const {
+  for (int i = 0; i < kRequestsATurn; ++i) {
+    uint16_t port = 0;
+    std::vector<io::UniqueFd> answer;
+    ssize_t got = ReceiveWith(fd_.get(), port, answer);
+    if (got < 0) return;
+    if (got != sizeof port || answer.size() != 1) continue;
+    io::UniqueFd connection;
+    int32_t code = BeginToConnect(port, connection);
+    // Whoever does not wait any more needs no answer.
+    static_cast<void>(SendWith(answer.front().get(), code, code == 0 ? connection.get() : -1, MSG_DONTWAIT));
+  }
+}
+
+Result<io::UniqueFd> RequestConnection(const InstanceFiles& files, uint16_t port, int64_t deadline_ms) {
+  int64_t until_ms = MonotonicMs() + deadline_ms;
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return Fail(FromErrno(errno, "cannot make a socket pair"));
+  }
+  io::UniqueFd mine(ends[0]), theirs(ends[1]);
+  TRYV(SendRequest(files, port, theirs.get(), deadline_ms));
+  theirs.Reset();  // so that the agent's death is seen
+  TRY(io::UniqueFd connection, AwaitAnswer(mine.get(), port, until_ms));
+  if (!Await(connection.get(), POLLOUT, until_ms)) {
+    return Fail(Refused(port, "what listens there accepts no more connections"));
+  }
+  int error = 0, on = 1;
+  socklen_t length = sizeof error;
+  ::getsockopt(connection.get(), SOL_SOCKET, SO_ERROR, &error, &length);
+  if (error == ECONNREFUSED) return Fail(Refused(port, "nothing listens there"));
+  if (error != 0) return Fail(Refused(port, std::strerror(error)));
+  ::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return connection;
+}
+
+}  // namespace sagebrush::driver
