@@ -16,7 +16,18 @@ Result<std::vector<sm::Tag>> Read(db::Transaction& tx, const std::string& arn) {
   return tags;
 }
 
+constexpr std::string_view kPut =
+    "INSERT INTO tags (arn, key, value, position) VALUES (?, ?, ?, "
+    "(SELECT COALESCE(MAX(position), -1) + 1 FROM tags WHERE arn = ?)) "
+    "ON CONFLICT (arn, key) DO UPDATE SET value = excluded.value";
+
 }  // namespace
+
+Result<void> SetTags(db::Transaction& tx, const std::string& arn, const std::vector<sm::Tag>& tags) {
+  TRYV(tx.Execute("DELETE FROM tags WHERE arn = ?", {arn}));
+  for (const sm::Tag& tag : tags) TRYV(tx.Execute(kPut, {arn, tag.Key, tag.Value, arn}));
+  return {};
+}
 
 Result<std::vector<sm::Tag>> TagTable::List(const std::string& arn) {
   std::vector<sm::Tag> tags;
@@ -30,13 +41,7 @@ Result<std::vector<sm::Tag>> TagTable::List(const std::string& arn) {
 Result<std::vector<sm::Tag>> TagTable::Add(const std::string& arn, const std::vector<sm::Tag>& added) {
   std::vector<sm::Tag> tags;
   TRYV(database_.Write([&](db::Transaction& tx) -> Result<void> {
-    for (const sm::Tag& tag : added) {
-      TRYV(
-          tx.Execute("INSERT INTO tags (arn, key, value, position) VALUES (?, ?, ?, "
-                     "(SELECT COALESCE(MAX(position), -1) + 1 FROM tags WHERE arn = ?)) "
-                     "ON CONFLICT (arn, key) DO UPDATE SET value = excluded.value",
-                     {arn, tag.Key, tag.Value, arn}));
-    }
+    for (const sm::Tag& tag : added) TRYV(tx.Execute(kPut, {arn, tag.Key, tag.Value, arn}));
     TRY(tags, Read(tx, arn));
     if (tags.size() > kMostTags) {
       return Fail(InvalidArgument(

@@ -8,6 +8,10 @@
 
 namespace sagebrush::control {
 
+// Gives a new resource its tags, within the transaction that creates it; those that an earlier one of the same ARN left
+// behind go.
+Result<void> SetTags(db::Transaction& tx, const std::string& arn, const std::vector<gen::sagemaker::Tag>& tags);
+
 // Tags of any resource, by ARN. Thread-safe; calls block.
 class TagTable {
  public:

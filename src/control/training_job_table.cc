@@ -1,7 +1,8 @@
 #include "control/training_job_table.h"
 
 #include "base/failpoint.h"
-#include "base/text.h"
+#include "control/list_query.h"
+#include "control/tag_table.h"
 #include "wire/json.h"
 
 namespace sagebrush::control {
@@ -18,72 +19,6 @@ Result<TrainingJobRecord> ReadRecord(const db::Row& row) {
   TRY(record.request, wire::FromJson<sm::CreateTrainingJobRequest>(row.Text(0)));
   TRY(record.state, domain::TrainingJobStateFromJson(row.Text(1)));
   return record;
-}
-
-// The token holds the sort value and name of the last row shown, so that pages stay right while jobs are added.
-struct ListPosition {
-  std::string sort_value;
-  std::string name;
-};
-
-std::string EncodeToken(const ListPosition& position) {
-  return Base64Encode(position.sort_value + "\n" + position.name);
-}
-
-Result<ListPosition> DecodeToken(const std::string& token) {
-  std::optional<std::string> text = Base64Decode(token);
-  size_t newline = text ? text->find('\n') : std::string::npos;
-  if (newline == std::string::npos) {
-    return Fail(InvalidArgument("NextToken is not one that ListTrainingJobs returned.", "ValidationException"));
-  }
-  return ListPosition{text->substr(0, newline), text->substr(newline + 1)};
-}
-
-struct ListQuery {
-  std::string sql;
-  std::vector<db::Value> parameters;
-  std::string sort_column;
-};
-
-void AddTimeFilter(ListQuery& query, const std::optional<wire::Timestamp>& time, std::string_view condition) {
-  if (!time) return;
-  query.sql += " AND " + std::string(condition);
-  query.parameters.emplace_back(time->ms);
-}
-
-Result<ListQuery> BuildListQuery(const sm::ListTrainingJobsRequest& request, size_t limit) {
-  ListQuery query;
-  std::string sort_by = request.SortBy.value_or("CreationTime");
-  query.sort_column = sort_by == "Name" ? "name" : sort_by == "Status" ? "status" : "created_ms";
-  bool descending = request.SortOrder.value_or("Descending") == "Descending";
-  query.sql = "SELECT name, created_ms, modified_ms, state, CAST(" + query.sort_column +
-              " AS TEXT) FROM training_jobs WHERE 1 = 1";
-  AddTimeFilter(query, request.CreationTimeAfter, "created_ms > ?");
-  AddTimeFilter(query, request.CreationTimeBefore, "created_ms < ?");
-  AddTimeFilter(query, request.LastModifiedTimeAfter, "modified_ms > ?");
-  AddTimeFilter(query, request.LastModifiedTimeBefore, "modified_ms < ?");
-  if (request.NameContains) {
-    query.sql += " AND instr(name, ?) > 0";
-    query.parameters.emplace_back(*request.NameContains);
-  }
-  if (request.StatusEquals) {
-    query.sql += " AND status = ?";
-    query.parameters.emplace_back(*request.StatusEquals);
-  }
-  if (request.NextToken) {
-    TRY(ListPosition position, DecodeToken(*request.NextToken));
-    query.sql += " AND (" + query.sort_column + ", name) " + (descending ? "<" : ">") + " (?, ?)";
-    if (query.sort_column == "created_ms") {
-      query.parameters.emplace_back(ParseInt(position.sort_value).value_or(0));
-    } else {
-      query.parameters.emplace_back(position.sort_value);
-    }
-    query.parameters.emplace_back(position.name);
-  }
-  std::string direction = descending ? " DESC" : " ASC";
-  query.sql += " ORDER BY " + query.sort_column + direction + ", name" + direction + " LIMIT ?";
-  query.parameters.emplace_back(static_cast<int64_t>(limit + 1));
-  return query;
 }
 
 }  // namespace
@@ -107,14 +42,7 @@ Result<void> TrainingJobTable::Insert(const TrainingJobRecord& record, const std
                    "state) VALUES (?, ?, ?, ?, 1, ?, ?, ?)",
                    {name, std::string(ToString(record.state.status)), record.state.created_ms, record.state.modified_ms,
                     invocation_id, wire::ToJson(record.request), domain::ToJson(record.state)}));
-    int64_t position = 0;
-    for (const sm::Tag& tag : record.request.Tags) {
-      TRYV(
-          tx.Execute("INSERT INTO tags (arn, key, value, position) VALUES (?, ?, ?, ?) "
-                     "ON CONFLICT (arn, key) DO UPDATE SET value = excluded.value",
-                     {arn, tag.Key, tag.Value, position++}));
-    }
-    return {};
+    return SetTags(tx, arn, record.request.Tags);
   }));
   FAILPOINT("control.create.after_commit");
   return {};
@@ -144,16 +72,11 @@ Result<std::vector<JobName>> TrainingJobTable::Active() {
 
 Result<sm::ListTrainingJobsResponse> TrainingJobTable::List(
     const sm::ListTrainingJobsRequest& request, const std::function<std::string(const std::string&)>& arn_of) {
-  size_t limit = static_cast<size_t>(request.MaxResults.value_or(10));
-  TRY(ListQuery query, BuildListQuery(request, limit));
-  std::vector<db::Row> rows;
-  TRYV(database_.Read([&](db::Transaction& tx) -> Result<void> {
-    TRY(rows, tx.Query(query.sql, query.parameters));
-    return {};
-  }));
+  TRY(ListPage page,
+      ReadListPage(database_, "training_jobs", "name, created_ms, modified_ms, state", ListOptionsOf(request)));
   sm::ListTrainingJobsResponse response;
-  for (const db::Row& row : rows) {
-    if (response.TrainingJobSummaries.size() == limit) break;
+  response.NextToken = std::move(page.next_token);
+  for (const db::Row& row : page.rows) {
     TRY(domain::TrainingJobState state, domain::TrainingJobStateFromJson(row.Text(3)));
     sm::TrainingJobSummary summary;
     summary.TrainingJobName = row.Text(0);
@@ -167,10 +90,6 @@ Result<sm::ListTrainingJobsResponse> TrainingJobTable::List(
     summary.TrainingJobStatus = ToString(state.status);
     summary.SecondaryStatus = std::string(ToString(state.secondary()));
     response.TrainingJobSummaries.push_back(std::move(summary));
-  }
-  if (rows.size() > limit) {
-    const db::Row& last = rows[limit - 1];
-    response.NextToken = EncodeToken({last.Text(4), last.Text(0)});
   }
   return response;
 }

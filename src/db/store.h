@@ -22,6 +22,7 @@ using Value = std::variant<std::nullptr_t, int64_t, double, std::string, Blob>;
 class Row {
  public:
   explicit Row(std::vector<Value> columns) : columns_(std::move(columns)) {}
+  size_t size() const { return columns_.size(); }
   bool IsNull(size_t column) const { return std::holds_alternative<std::nullptr_t>(columns_.at(column)); }
   int64_t Int(size_t column) const;
   double Real(size_t column) const;
