@@ -56,6 +56,8 @@ class EnvironmentCache {
   // waited for it; the next Ensure after `Forget` tries again.
   State Ensure(const ImageRequest& image);
   void Forget(const ImageRequest& image);
+  // What the catalogue says of an image; kNotFound for one that it does not know.
+  Result<ImageRecipe> Find(std::string_view image_uri) const { return catalog_.Find(image_uri); }
 
  private:
   struct Build {

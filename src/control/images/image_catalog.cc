@@ -16,7 +16,10 @@ namespace sagebrush::control {
 struct ImageCatalog::Entry {
   std::string name, pattern, python, note;
   std::vector<std::string> requirements, mpi_requirements;
+  std::vector<std::string> serve = ImageRecipe().serve;
   std::shared_ptr<pcre2_code> compiled;
+
+  Result<void> Read(const toml::table& table, std::string_view source_name);
 };
 
 namespace {
@@ -106,6 +109,37 @@ std::string_view RepositoryAndTag(std::string_view uri) {
 
 }  // namespace
 
+Result<void> ImageCatalog::Entry::Read(const toml::table& table, std::string_view source_name) {
+  for (const auto& [key, value] : table) {
+    std::string* text = key == "name"      ? &name
+                        : key == "pattern" ? &pattern
+                        : key == "python"  ? &python
+                        : key == "note"    ? &note
+                                           : nullptr;
+    std::vector<std::string>* list = key == "requirements"       ? &requirements
+                                     : key == "mpi_requirements" ? &mpi_requirements
+                                     : key == "serve"            ? &serve
+                                                                 : nullptr;
+    bool good = text != nullptr && value.is_string();
+    if (good) *text = value.value_or(std::string());
+    if (list != nullptr && value.is_array()) {
+      list->clear();
+      good = key != "serve" || !value.as_array()->empty();
+      for (const toml::node& item : *value.as_array()) {
+        good = good && item.is_string();
+        list->push_back(item.value_or(std::string()));
+      }
+    }
+    if (good) continue;
+    return Fail(InvalidArgument(std::string(source_name) + ", line " + std::to_string(key.source().begin.line) + ": '" +
+                                std::string(key.str()) +
+                                "' is not a key of [[image]] or has the wrong type; known are the strings name, "
+                                "pattern, python, note and the lists of strings requirements, mpi_requirements and "
+                                "serve (which holds the program at least)"));
+  }
+  return {};
+}
+
 Result<ImageCatalog> ImageCatalog::Parse(std::string_view text, std::string_view source_name) {
   toml::table root;
   try {
@@ -114,38 +148,20 @@ Result<ImageCatalog> ImageCatalog::Parse(std::string_view text, std::string_view
     return Fail(InvalidArgument(std::string(source_name) + ", line " + std::to_string(error.source().begin.line) +
                                 ": " + std::string(error.description())));
   }
-  ImageCatalog catalog;
-  const toml::array* images = root["image"].as_array();
   for (const auto& [key, value] : root) {
     if (key != "image") {
       return Fail(InvalidArgument(std::string(source_name) + ": unknown key '" + std::string(key.str()) +
                                   "'; only [[image]] tables are allowed"));
     }
   }
+  ImageCatalog catalog;
+  const toml::array* images = root["image"].as_array();
   if (images == nullptr) return catalog;
   for (const toml::node& node : *images) {
-    auto entry = std::make_shared<Entry>();
     const toml::table* table = node.as_table();
     if (table == nullptr) return Fail(InvalidArgument(std::string(source_name) + ": 'image' must be [[image]] tables"));
-    for (const auto& [key, value] : *table) {
-      if ((key == "requirements" || key == "mpi_requirements") && value.is_array()) {
-        std::vector<std::string>& list = key == "requirements" ? entry->requirements : entry->mpi_requirements;
-        for (const toml::node& item : *value.as_array()) list.push_back(item.value_or(std::string()));
-        continue;
-      }
-      std::string* target = key == "name"      ? &entry->name
-                            : key == "pattern" ? &entry->pattern
-                            : key == "python"  ? &entry->python
-                            : key == "note"    ? &entry->note
-                                               : nullptr;
-      if (target == nullptr || !value.is_string()) {
-        return Fail(InvalidArgument(std::string(source_name) + ", line " + std::to_string(key.source().begin.line) +
-                                    ": '" + std::string(key.str()) +
-                                    "' is not a key of [[image]] or has the wrong type; known are the strings name, "
-                                    "pattern, python, note and the lists requirements and mpi_requirements"));
-      }
-      *target = value.value_or(std::string());
-    }
+    auto entry = std::make_shared<Entry>();
+    TRYV(entry->Read(*table, source_name));
     Result<std::shared_ptr<pcre2_code>> compiled = Compile(entry->pattern);
     if (!compiled) return Fail(std::move(compiled).error().Because(source_name));
     entry->compiled = *std::move(compiled);
@@ -170,19 +186,26 @@ Result<ImageRecipe> ImageCatalog::Find(std::string_view image_uri) const {
   for (const auto& entry : entries_) {
     std::optional<Groups> groups = Match(entry->compiled.get(), subject);
     if (!groups) continue;
-    ImageRecipe recipe{
-        entry->name, PythonVersion(Substitute(entry->python, *groups)), {}, Substitute(entry->note, *groups), {}};
+    ImageRecipe recipe;
+    recipe.name = entry->name;
+    recipe.python = PythonVersion(Substitute(entry->python, *groups));
+    recipe.note = Substitute(entry->note, *groups);
+    recipe.serve = entry->serve;
     for (const auto& [from, to] : {std::pair{&entry->requirements, &recipe.requirements},
                                    std::pair{&entry->mpi_requirements, &recipe.mpi_requirements}}) {
       for (const std::string& requirement : *from) to->push_back(Pin(Substitute(requirement, *groups)));
     }
     return recipe;
   }
-  std::string known;
-  for (const auto& entry : entries_) known += (known.empty() ? "" : ", ") + entry->name;
+  std::string known, last;
+  for (const auto& entry : entries_) {
+    if (entry->name != last) known += (known.empty() ? "" : ", ") + entry->name;
+    last = entry->name;
+  }
   return Fail(NotFound("no entry of the image catalogue matches '" + std::string(image_uri) + "' (known: " + known +
-                       "). Use a TensorFlow training image URI such as "
-                       "tensorflow-training:2.19-cpu-py312, or add an [[image]] entry to images.toml."));
+                       "). Use a TensorFlow image URI such as "
+                       "tensorflow-training:2.19-cpu-py312 or tensorflow-inference:2.19-cpu, or add an [[image]] entry "
+                       "to images.toml."));
 }
 
 }  // namespace sagebrush::control

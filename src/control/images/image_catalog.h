@@ -12,11 +12,12 @@ namespace sagebrush::control {
 
 // What an image URI asks for, by the catalogue.
 struct ImageRecipe {
-  std::string name;                           // of the catalogue's entry, for messages
-  std::string python;                         // "3.12", or "" for whichever is newest
-  std::vector<std::string> requirements;      // in pip's notation; may be empty
-  std::string note;                           // said once in the job's log; "" for nothing
-  std::vector<std::string> mpi_requirements;  // added for jobs that enable MPI
+  std::string name;                            // of the catalogue's entry, for messages
+  std::string python;                          // "3.12", or "" for whichever is newest
+  std::vector<std::string> requirements;       // in pip's notation; may be empty
+  std::string note;                            // said once in the job's log; "" for nothing
+  std::vector<std::string> mpi_requirements;   // added for jobs that enable MPI
+  std::vector<std::string> serve = {"serve"};  // the command that serves a model on port 8080; not empty
 
   bool operator==(const ImageRecipe&) const = default;
 };
@@ -29,6 +30,7 @@ struct ImageRecipe {
 //   requirements  list of pip requirements; {group} likewise. "name==2.19" without a patch number means its newest
 //   patch
 //   mpi_requirements  the same, added for jobs that enable MPI; "horovod==…" is built here, see horovod.h
+//   serve         list: the command that serves a model (/ping and /invocations), ["serve"] when it is left out
 //   note          a line for the job's log
 class ImageCatalog {
  public:

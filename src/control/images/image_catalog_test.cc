@@ -37,6 +37,54 @@ TEST(ImageCatalog, FindsHostedTensorFlowImages) {
   }
 }
 
+// URIs as the SDKs make them for TensorFlow.deploy() and TensorFlowModel.
+TEST(ImageCatalog, ServingSharesTheEnvironmentOfTraining) {
+  struct Case {
+    const char* inference;
+    const char* training;
+  };
+  for (const Case& c : {Case{"763104351884.dkr.ecr.us-west-2.amazonaws.com/tensorflow-inference:2.19-cpu",
+                             "763104351884.dkr.ecr.us-west-2.amazonaws.com/tensorflow-training:2.19-cpu-py312"},
+                        Case{"tensorflow-inference:2.20-cpu-py312", "tensorflow-training:2.20-cpu-py312"},
+                        Case{"tensorflow-inference:2.19.0-gpu", "tensorflow-training:2.19.0-gpu-py312"},
+                        Case{"tensorflow-inference:2.18.0-cpu", "tensorflow-training:2.18.0-cpu-py310"},
+                        Case{"tensorflow-inference:2.12-cpu", "tensorflow-training:2.12-cpu-py310"},
+                        Case{"tensorflow-inference-graviton:2.16-cpu-py310-ubuntu20.04-sagemaker",
+                             "tensorflow-training:2.16-cpu-py310"},
+                        Case{"tensorflow-inference:2.11.1-cpu", "tensorflow-training:2.11.1-cpu-py39"},
+                        Case{"tensorflow-inference:2.10-gpu", "tensorflow-training:2.10-gpu-py39"},
+                        Case{"tensorflow-inference:2.8.4-cpu", "tensorflow-training:2.8.4-cpu-py39"},
+                        Case{"tensorflow-inference:2.7.0-cpu", "tensorflow-training:2.7.0-cpu-py38"},
+                        Case{"tensorflow-inference:2.6-cpu", "tensorflow-training:2.6-cpu-py38"},
+                        Case{"tensorflow-inference:2.5.1-cpu", "tensorflow-training:2.5.1-cpu-py37"},
+                        Case{"tensorflow-inference:2.1-cpu", "tensorflow-training:2.1-cpu-py37"},
+                        Case{"520713654638.dkr.ecr.us-west-2.amazonaws.com/sagemaker-tensorflow-serving:1.12-cpu",
+                             "sagemaker-tensorflow-scriptmode:1.12-cpu-py37"}}) {
+    Result<ImageRecipe> serving = BuiltIn().Find(c.inference), training = BuiltIn().Find(c.training);
+    ASSERT_TRUE(serving) << c.inference;
+    ASSERT_TRUE(training) << c.training;
+    EXPECT_EQ(serving->python, training->python) << c.inference;
+    EXPECT_EQ(serving->requirements, training->requirements) << c.inference;
+    EXPECT_EQ(serving->serve, (std::vector<std::string>{"sagebrush-model-server", "serve"}));
+    EXPECT_TRUE(serving->mpi_requirements.empty());
+  }
+}
+
+TEST(ImageCatalog, ServesWithTheProgramThatTheEntryNames) {
+  EXPECT_EQ(BuiltIn().Find("sagebrush/python:3.11")->serve, std::vector<std::string>{"serve"});
+  Result<ImageCatalog> catalog = ImageCatalog::Parse(R"(
+[[image]]
+pattern = 'mine:1'
+serve = ["python", "/opt/ml/model/code/server.py"]
+[[image]]
+pattern = 'mine:2'
+)",
+                                                     "test.toml");
+  ASSERT_TRUE(catalog) << catalog.error().message;
+  EXPECT_EQ(catalog->Find("mine:1")->serve, (std::vector<std::string>{"python", "/opt/ml/model/code/server.py"}));
+  EXPECT_EQ(catalog->Find("mine:2")->serve, std::vector<std::string>{"serve"});
+}
+
 TEST(ImageCatalog, HorovodComesWithMpiAlone) {
   ImageRecipe recipe = *BuiltIn().Find("tensorflow-training:2.15.1-cpu-py311");
   EXPECT_THAT(recipe.mpi_requirements, Contains("horovod==0.28.1"));
@@ -87,7 +135,8 @@ TEST(ImageCatalog, BadFilesAreRefusedWithFileAndReason) {
   for (const Case& c :
        {Case{"[[image]\n", "bad.toml, line 1"}, Case{"colour = 1\n", "unknown key 'colour'"},
         Case{"[[image]]\nshape = 'x'\n", "'shape' is not a key"}, Case{"[[image]]\npattern = 3\n", "'pattern'"},
-        Case{"[[image]]\npattern = '('\n", "pattern ("}}) {
+        Case{"[[image]]\npattern = '('\n", "pattern ("}, Case{"[[image]]\nserve = []\n", "'serve' is not a key"},
+        Case{"[[image]]\nserve = 'x'\n", "'serve'"}, Case{"[[image]]\nrequirements = [1]\n", "'requirements'"}}) {
     Result<ImageCatalog> catalog = ImageCatalog::Parse(c.toml, "bad.toml");
     ASSERT_FALSE(catalog) << c.toml;
     EXPECT_THAT(catalog.error().message, HasSubstr(c.reason));
