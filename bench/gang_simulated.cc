@@ -85,7 +85,6 @@ struct Plane {
     keys = Value(KeyRing::Open(this->directory / "credentials.json"));
     driver = std::make_unique<driver::FakeDriver>(machine);
     jobs.emplace(*database);
-    tags.emplace(*database);
     images = std::make_unique<EnvironmentCache>(
         Value(ImageCatalog::Load({})), EnvironmentCache::Options{.directory = this->directory / "images",
                                                                  .uv = (this->directory / "uv").string(),
@@ -93,7 +92,7 @@ struct Plane {
     log_pump = std::make_unique<LogPump>(*driver, *logs);
     checkpoints = std::make_unique<CheckpointSync>(*driver, *objects);
     frontend = std::make_unique<TrainingJobFrontend>(
-        *jobs, *tags, clock, TrainingJobFrontend::Options{"000000000000", "us-west-2", [this](const JobName& job) {
+        *jobs, clock, TrainingJobFrontend::Options{{"000000000000", "us-west-2"}, [this](const JobName& job) {
                                                             reconciler->Wake(job);
                                                           }});
     TrainingJobReconciler::Options options;
@@ -142,7 +141,6 @@ struct Plane {
   std::optional<KeyRing> keys;
   std::unique_ptr<driver::FakeDriver> driver;
   std::optional<TrainingJobTable> jobs;
-  std::optional<TagTable> tags;
   std::unique_ptr<TrainingJobReconciler> reconciler;
   std::unique_ptr<LogPump> log_pump;
   std::unique_ptr<CheckpointSync> checkpoints;

@@ -1,12 +1,16 @@
 """One engine per test process, shared by its tests; after the last one nothing of it may be left."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from support import leaks
 from support.engine import Engine, free_environment
 from support.jobs import Jobs
+
+AWS = os.path.join(os.path.dirname(sys.executable), "aws")
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +32,19 @@ def jobs():
 @pytest.fixture
 def engine(jobs):
     return jobs.engine
+
+
+@pytest.fixture
+def aws(engine, tmp_path):
+    """The AWS command line client, as it is: aws(arguments…) is what it prints; with a code, what it complains of."""
+    environment = engine.client_environment(HOME=str(tmp_path), AWS_PAGER="")
+
+    def run(*arguments, data=None, code=0):
+        result = subprocess.run([AWS, *arguments], env=environment, input=data, capture_output=True, timeout=120)
+        assert result.returncode == code, result.stderr.decode()
+        return result.stdout.decode() if code == 0 else result.stderr.decode()
+
+    return run
 
 
 @pytest.fixture

@@ -15,6 +15,9 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/locations.h"
+#include "control/endpoint_config_frontend.h"
+#include "control/model_frontend.h"
+#include "control/tag_frontend.h"
 #include "control/training_job_frontend.h"
 #include "control/training_job_reconciler.h"
 #include "driver/sandbox/sandbox_driver.h"
@@ -94,11 +97,16 @@ struct Engine::Parts {
   std::unique_ptr<driver::SandboxDriver> driver;
   std::optional<control::TrainingJobTable> jobs;
   std::optional<control::TagTable> tags;
+  std::optional<control::ModelTable> models;
+  std::optional<control::EndpointConfigTable> endpoint_configs;
   std::unique_ptr<control::TrainingJobReconciler> reconciler;  // declared before what calls it
   std::unique_ptr<control::LogPump> log_pump;
   std::unique_ptr<control::CheckpointSync> checkpoints;
   std::unique_ptr<control::EnvironmentCache> images;
   std::unique_ptr<control::TrainingJobFrontend> frontend;
+  std::optional<control::ModelFrontend> model_frontend;
+  std::optional<control::EndpointConfigFrontend> endpoint_config_frontend;
+  std::optional<control::TagFrontend> tag_frontend;
   api::JsonService sagemaker{"1.1"}, logs_service{"1.1"};
   api::QueryService query;
   std::optional<api::LogsApi> logs_api;
@@ -109,6 +117,7 @@ struct Engine::Parts {
 
   Result<void> OpenStores();
   Result<void> OpenControl();
+  std::vector<control::TagFrontend::Kind> TagKinds();
   Result<void> OpenServices();
   Result<void> Announce();
 };
@@ -138,6 +147,9 @@ Result<void> Engine::Parts::OpenControl() {
   TRY(driver, driver::SandboxDriver::Open(std::move(driver_options)));
   jobs.emplace(*database);
   tags.emplace(*database);
+  models.emplace(*database);
+  endpoint_configs.emplace(*database);
+  control::Arns arns{options.account, options.region};
   TRY(control::ImageCatalog catalog, control::ImageCatalog::Load(ImagesFile(options)));
   control::EnvironmentCache::Options image_options;
   image_options.directory = options.images_cache.empty() ? options.data_dir / "images" : options.images_cache;
@@ -149,9 +161,10 @@ Result<void> Engine::Parts::OpenControl() {
   log_pump = std::make_unique<control::LogPump>(*driver, *logs);
   checkpoints = std::make_unique<control::CheckpointSync>(*driver, *objects);
   frontend = std::make_unique<control::TrainingJobFrontend>(
-      *jobs, *tags, clock,
-      control::TrainingJobFrontend::Options{options.account, options.region,
-                                            [this](const JobName& job) { reconciler->Wake(job); }});
+      *jobs, clock, control::TrainingJobFrontend::Options{arns, [this](const JobName& job) { reconciler->Wake(job); }});
+  model_frontend.emplace(*models, clock, arns);
+  endpoint_config_frontend.emplace(*endpoint_configs, *model_frontend, clock, arns);
+  tag_frontend.emplace(*tags, arns, TagKinds());
   control::TrainingJobReconciler::Options reconciler_options;
   reconciler_options.region = options.region;
   reconciler_options.capacity_vcpus = options.capacity_vcpus > 0
@@ -174,9 +187,25 @@ Result<void> Engine::Parts::OpenControl() {
   return {};
 }
 
+std::vector<control::TagFrontend::Kind> Engine::Parts::TagKinds() {
+  auto check = [](auto& resources) {
+    return [&resources](const std::string& name) -> Result<void> {
+      TRYV(resources.Get(name));
+      return {};
+    };
+  };
+  return {{"training-job",
+           [this](const std::string& name) -> Result<void> {
+             TRYV(jobs->Get(JobName(name)));
+             return {};
+           }},
+          {"model", check(*model_frontend)},
+          {"endpoint-config", check(*endpoint_config_frontend)}};
+}
+
 Result<void> Engine::Parts::OpenServices() {
   api::Installation installation{options.account, options.region};
-  api::RegisterSageMaker(sagemaker, *frontend);
+  api::RegisterSageMaker(sagemaker, {*frontend, *model_frontend, *endpoint_config_frontend, *tag_frontend});
   logs_api.emplace(*logs, clock, installation);
   logs_api->Register(logs_service);
   api::RegisterSts(query, installation);

@@ -84,11 +84,8 @@ Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, con
                                             const std::string& job_arn, int rank) {
   const sm::CreateTrainingJobRequest& request = record.request;
   const std::string& type_name = GroupOfRank(gang.groups, rank).type;
-  TRY(domain::InstanceType type, domain::ParseInstanceType(type_name));
-  if (type.gpus > 0) {
-    return Fail(InvalidArgument("ClientError: " + type_name + " stands for " + std::to_string(type.gpus) +
-                                " GPU(s), and Sagebrush runs on CPUs. Use a CPU type such as ml.m5.xlarge."));
-  }
+  Result<domain::InstanceType> type = domain::ParseCpuInstanceType(type_name);
+  if (!type) return Fail(std::move(type).error().Because("ClientError"));
   driver::InstanceSpec spec;
   spec.job = JobName(request.TrainingJobName);
   spec.id = InstanceIdOf(spec.job, record.state.attempt, rank);
@@ -98,8 +95,8 @@ Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, con
   spec.held = spec.count > 1;  // the programs of a gang begin together
   spec.instance_type = type_name;
   // A type larger than this machine gets all of it.
-  spec.limits.vcpus = std::min(type.vcpus, static_cast<double>(std::max(1u, std::thread::hardware_concurrency())));
-  spec.limits.memory_bytes = type.memory_bytes;
+  spec.limits.vcpus = std::min(type->vcpus, static_cast<double>(std::max(1u, std::thread::hardware_concurrency())));
+  spec.limits.memory_bytes = type->memory_bytes;
   spec.hyperparameters = request.HyperParameters;
   spec.input_data_config_json = InputDataConfig(request, gang.groups, rank);
   spec.resource_config_json = ResourceConfig(gang, rank);

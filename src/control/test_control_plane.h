@@ -41,7 +41,6 @@ class ControlPlane {
     keys_ = *KeyRing::Open(directory_ / "credentials.json");
     driver_ = std::make_unique<driver::FakeDriver>(machine_);
     jobs_.emplace(*database_);
-    tags_.emplace(*database_);
     images_ = std::make_unique<EnvironmentCache>(
         *ImageCatalog::Load({}), EnvironmentCache::Options{.directory = directory_ / "images",
                                                            .uv = (directory_ / "uv").string(),
@@ -49,9 +48,9 @@ class ControlPlane {
     log_pump_ = std::make_unique<LogPump>(*driver_, *logs_);
     checkpoints_ = std::make_unique<CheckpointSync>(*driver_, *objects_);
     frontend_ = std::make_unique<TrainingJobFrontend>(
-        *jobs_, *tags_, clock_, TrainingJobFrontend::Options{"000000000000", "us-west-2", [this](const JobName& job) {
-                                                               reconciler_->Wake(job);
-                                                             }});
+        *jobs_, clock_, TrainingJobFrontend::Options{{"000000000000", "us-west-2"}, [this](const JobName& job) {
+                                                       reconciler_->Wake(job);
+                                                     }});
     TrainingJobReconciler::Options options;
     options.region = "us-west-2";
     options.capacity_vcpus = capacity_vcpus_;
@@ -81,7 +80,6 @@ class ControlPlane {
     log_pump_.reset();
     checkpoints_.reset();
     driver_.reset();
-    tags_.reset();
     jobs_.reset();
     database_.reset();
     logs_.reset();
@@ -177,7 +175,6 @@ class ControlPlane {
   std::optional<KeyRing> keys_;
   std::unique_ptr<driver::FakeDriver> driver_;
   std::optional<TrainingJobTable> jobs_;
-  std::optional<TagTable> tags_;
   std::unique_ptr<EnvironmentCache> images_;
   std::unique_ptr<LogPump> log_pump_;
   std::unique_ptr<CheckpointSync> checkpoints_;

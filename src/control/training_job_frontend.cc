@@ -1,13 +1,12 @@
 #include "control/training_job_frontend.h"
 
+#include "control/refusals.h"
 #include "control/training_job_request.h"
 
 namespace sagebrush::control {
 namespace {
 
 namespace sm = gen::sagemaker;
-
-Error Invalid(std::string message) { return InvalidArgument(std::move(message), "ValidationException"); }
 
 std::vector<sm::SecondaryStatusTransition> TransitionsOf(const domain::TrainingJobState& state) {
   std::vector<sm::SecondaryStatusTransition> transitions;
@@ -70,12 +69,8 @@ void DescribeState(const domain::TrainingJobState& state, sm::DescribeTrainingJo
 
 }  // namespace
 
-TrainingJobFrontend::TrainingJobFrontend(TrainingJobTable& jobs, TagTable& tags, const Clock& clock, Options options)
-    : jobs_(jobs), tags_(tags), clock_(clock), options_(std::move(options)) {}
-
-std::string TrainingJobFrontend::ArnOf(const std::string& job_name) const {
-  return "arn:aws:sagemaker:" + options_.region + ":" + options_.account + ":training-job/" + job_name;
-}
+TrainingJobFrontend::TrainingJobFrontend(TrainingJobTable& jobs, const Clock& clock, Options options)
+    : jobs_(jobs), clock_(clock), options_(std::move(options)) {}
 
 Result<sm::CreateTrainingJobResponse> TrainingJobFrontend::Create(sm::CreateTrainingJobRequest request,
                                                                   const std::string& invocation_id) {
@@ -120,36 +115,6 @@ Result<sm::StopTrainingJobResponse> TrainingJobFrontend::Stop(const sm::StopTrai
   }));
   options_.wake(name);
   return sm::StopTrainingJobResponse{};
-}
-
-Result<void> TrainingJobFrontend::CheckTaggable(const std::string& arn) {
-  std::string prefix = ArnOf("");
-  if (!arn.starts_with(prefix)) {
-    return Fail(Invalid("'" + arn + "' is not the ARN of a training job of this installation (" + prefix + "…)."));
-  }
-  TRYV(jobs_.Get(JobName(arn.substr(prefix.size()))));
-  return {};
-}
-
-Result<sm::ListTagsOutput> TrainingJobFrontend::ListTags(const sm::ListTagsInput& request) {
-  TRYV(CheckTaggable(request.ResourceArn));
-  sm::ListTagsOutput output;
-  // At most 50 tags exist: one page of the smallest size allowed (50) holds them all.
-  TRY(output.Tags, tags_.List(request.ResourceArn));
-  return output;
-}
-
-Result<sm::AddTagsOutput> TrainingJobFrontend::AddTags(const sm::AddTagsInput& request) {
-  TRYV(CheckTaggable(request.ResourceArn));
-  sm::AddTagsOutput output;
-  TRY(output.Tags, tags_.Add(request.ResourceArn, request.Tags));
-  return output;
-}
-
-Result<sm::DeleteTagsOutput> TrainingJobFrontend::DeleteTags(const sm::DeleteTagsInput& request) {
-  TRYV(CheckTaggable(request.ResourceArn));
-  TRYV(tags_.Remove(request.ResourceArn, request.TagKeys));
-  return sm::DeleteTagsOutput{};
 }
 
 }  // namespace sagebrush::control

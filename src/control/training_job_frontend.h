@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/clock.h"
-#include "control/tag_table.h"
+#include "control/arns.h"
 #include "control/training_job_table.h"
 #include "gen/sagemaker.h"
 
@@ -15,10 +15,10 @@ namespace sagebrush::control {
 class TrainingJobFrontend {
  public:
   struct Options {
-    std::string account, region;
+    Arns arns;
     std::function<void(const JobName&)> wake;  // the reconciler
   };
-  TrainingJobFrontend(TrainingJobTable& jobs, TagTable& tags, const Clock& clock, Options options);
+  TrainingJobFrontend(TrainingJobTable& jobs, const Clock& clock, Options options);
 
   // Errors: ValidationException, ResourceInUse. Repeating the call with the same invocation id succeeds.
   Result<gen::sagemaker::CreateTrainingJobResponse> Create(gen::sagemaker::CreateTrainingJobRequest request,
@@ -29,17 +29,10 @@ class TrainingJobFrontend {
   // ValidationException for a job that has ended. Stopping a stopping job succeeds.
   Result<gen::sagemaker::StopTrainingJobResponse> Stop(const gen::sagemaker::StopTrainingJobRequest& request);
 
-  Result<gen::sagemaker::ListTagsOutput> ListTags(const gen::sagemaker::ListTagsInput& request);
-  Result<gen::sagemaker::AddTagsOutput> AddTags(const gen::sagemaker::AddTagsInput& request);
-  Result<gen::sagemaker::DeleteTagsOutput> DeleteTags(const gen::sagemaker::DeleteTagsInput& request);
-
-  std::string ArnOf(const std::string& job_name) const;
+  std::string ArnOf(const std::string& job_name) const { return options_.arns.Of("training-job", job_name); }
 
  private:
-  Result<void> CheckTaggable(const std::string& arn);
-
   TrainingJobTable& jobs_;
-  TagTable& tags_;
   const Clock& clock_;
   const Options options_;
 };

@@ -25,9 +25,8 @@ class TrainingJobFrontendTest : public testing::Test {
   void Open() {
     database_ = *Database::Open(directory_ / "control.db");
     jobs_.emplace(*database_);
-    tags_.emplace(*database_);
-    frontend_.emplace(*jobs_, *tags_, clock_,
-                      TrainingJobFrontend::Options{"123456789012", "us-west-2",
+    frontend_.emplace(*jobs_, clock_,
+                      TrainingJobFrontend::Options{{"123456789012", "us-west-2"},
                                                    [this](const JobName& job) { woken_.push_back(job.value()); }});
   }
 
@@ -56,7 +55,6 @@ class TrainingJobFrontendTest : public testing::Test {
   ManualClock clock_{1'700'000'000'000};
   std::unique_ptr<Database> database_;
   std::optional<TrainingJobTable> jobs_;
-  std::optional<TagTable> tags_;
   std::optional<TrainingJobFrontend> frontend_;
   std::vector<std::string> woken_;
   std::optional<std::string> last_token_;
@@ -129,25 +127,10 @@ TEST_F(TrainingJobFrontendTest, ListsFilteredSortedAndPaged) {
   EXPECT_FALSE(frontend_->List({.NextToken = "garbage!"}));
 }
 
-TEST_F(TrainingJobFrontendTest, TagsOfAJob) {
-  sm::CreateTrainingJobRequest request = TestRequest("job");
-  request.Tags = {{"team", "a"}, {"cost", "1"}};
-  std::string arn = frontend_->Create(request, "")->TrainingJobArn;
-  ASSERT_TRUE(frontend_->AddTags({arn, {{"team", "b"}, {"new", "2"}}}));
-  Result<sm::ListTagsOutput> listed = frontend_->ListTags({.ResourceArn = arn});
-  ASSERT_TRUE(listed);
-  EXPECT_THAT(listed->Tags, ElementsAre(sm::Tag{"team", "b"}, sm::Tag{"cost", "1"}, sm::Tag{"new", "2"}));
-  ASSERT_TRUE(frontend_->DeleteTags({arn, {"team"}}));
-  EXPECT_EQ(frontend_->ListTags({.ResourceArn = arn})->Tags.size(), 2u);
-  EXPECT_FALSE(frontend_->ListTags({.ResourceArn = arn + "x"}));
-  EXPECT_FALSE(frontend_->ListTags({.ResourceArn = "arn:aws:sagemaker:eu-west-1:1:training-job/job"}));
-}
-
 TEST_F(TrainingJobFrontendTest, EverythingIsThereAfterARestartAndTheEpochGrows) {
   Create("job");
   Epoch before = database_->epoch();
   frontend_.reset();
-  tags_.reset();
   jobs_.reset();
   database_.reset();
   Open();

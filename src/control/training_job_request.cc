@@ -5,17 +5,12 @@
 #include <set>
 
 #include "control/instance_groups.h"
+#include "control/refusals.h"
 
 namespace sagebrush::control {
 namespace {
 
 namespace sm = gen::sagemaker;
-
-Error Invalid(std::string message) { return InvalidArgument(std::move(message), "ValidationException"); }
-
-Error NotHonoured(std::string_view field, std::string_view instead = "leave it out") {
-  return Invalid(std::string(field) + " is not supported by Sagebrush: " + std::string(instead) + ".");
-}
 
 Result<void> CheckAlgorithm(const sm::CreateTrainingJobRequest& request) {
   if (!request.AlgorithmSpecification) return Fail(Invalid("AlgorithmSpecification is required."));

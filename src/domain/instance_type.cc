@@ -76,4 +76,11 @@ Result<InstanceType> ParseInstanceType(std::string_view name) {
   return type;
 }
 
+Result<InstanceType> ParseCpuInstanceType(std::string_view name) {
+  TRY(InstanceType type, ParseInstanceType(name));
+  if (type.gpus == 0) return type;
+  return Fail(InvalidArgument(type.name + " stands for " + std::to_string(type.gpus) +
+                              " GPU(s), and Sagebrush runs on CPUs. Use a CPU type such as ml.m5.xlarge."));
+}
+
 }  // namespace sagebrush::domain

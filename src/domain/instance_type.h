@@ -20,4 +20,7 @@ struct InstanceType {
 // the form ml.<family>.<size> or a family of accelerators that are no GPUs.
 Result<InstanceType> ParseInstanceType(std::string_view name);
 
+// The same for a type without GPUs; kInvalidArgument for one with them, as Sagebrush runs on CPUs.
+Result<InstanceType> ParseCpuInstanceType(std::string_view name);
+
 }  // namespace sagebrush::domain

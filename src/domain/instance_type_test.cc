@@ -33,5 +33,14 @@ TEST(InstanceType, RefusesOthersByName) {
   }
 }
 
+TEST(InstanceType, CpuTypesAreThoseWithoutGpus) {
+  EXPECT_EQ(ParseCpuInstanceType("ml.c5.xlarge")->vcpus, 4);
+  for (const char* name : {"ml.g4dn.xlarge", "ml.p3.8xlarge", "ml.trn1.2xlarge", "large"}) {
+    Result<InstanceType> type = ParseCpuInstanceType(name);
+    ASSERT_FALSE(type) << name;
+    EXPECT_NE(type.error().message.find(name), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace sagebrush::domain

@@ -2,25 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 import uuid
 
 import pytest
-
-AWS = os.path.join(os.path.dirname(sys.executable), "aws")
-
-
-@pytest.fixture
-def aws(engine, tmp_path):
-    environment = engine.client_environment(HOME=str(tmp_path), AWS_PAGER="")
-
-    def run(*arguments, data=None, code=0):
-        result = subprocess.run([AWS, *arguments], env=environment, input=data, capture_output=True, timeout=120)
-        assert result.returncode == code, result.stderr.decode()
-        return result.stdout.decode() if code == 0 else result.stderr.decode()
-
-    return run
 
 
 @pytest.fixture
