@@ -1,6 +1,5 @@
 // Instances that serve: what their programs find, how their end is told, and the connections into them.
 
-#include <dirent.h>
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 
@@ -196,6 +195,32 @@ TEST_F(ServiceTest, HundredsOfConnectionsAtOnceCostTheAgentNothing) {
   EXPECT_TRUE(Stop(spec).succeeded);
   char byte;
   EXPECT_LE(::recv(connections.front().get(), &byte, 1, 0), 0) << "they end with the instance";
+}
+
+TEST_F(ServiceTest, TrainingInstancesOfOneJobAreReachedEachByItself) {
+  std::vector<InstanceSpec> specs;
+  for (int rank = 0; rank < 2; ++rank) {
+    InstanceSpec spec = machine_->Shell("pair.1." + std::to_string(rank), "");
+    spec.rank = rank;
+    spec.count = 2;
+    spec.entrypoint = {"python3", "-c",
+                       "import socket\n"
+                       "server = socket.create_server(('127.0.0.1', 8080))\n"
+                       "print('listening', flush=True)\n"
+                       "while True: server.accept()[0].sendall(socket.gethostname().encode())\n"};
+    ASSERT_TRUE(machine_->driver().Start(spec).has_value());
+    specs.push_back(spec);
+  }
+  for (const InstanceSpec& spec : specs) {
+    ASSERT_TRUE(machine_->AwaitLog(spec.id, "listening")) << machine_->Log(spec.id);
+    io::UniqueFd connection = Connect(spec.id);
+    pollfd waiting{connection.get(), POLLIN, 0};
+    ASSERT_EQ(::poll(&waiting, 1, 60'000), 1);
+    char name[16];
+    ssize_t got = ::recv(connection.get(), name, sizeof name, 0);
+    EXPECT_EQ(std::string(name, static_cast<size_t>(std::max<ssize_t>(got, 0))),
+              "algo-" + std::to_string(spec.rank + 1));
+  }
 }
 
 // A server that accepts nothing holds up its caller for a second, and the agent not at all.
