@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <boost/json.hpp>
 #include <cstring>
 
 #include "agent/toolkit.h"
@@ -69,6 +70,20 @@ std::string LastWords(const std::deque<std::string>& lines) {
     if (lines[i].starts_with("  File \"") && i + 1 < lines.size()) return Join(lines, i);
   }
   return Join(lines, lines.size() - std::min(lines.size(), kPlainLines));
+}
+
+// What a server says that writes its log as JSON lines, as sagebrush-model-server does: its last error; "" for none.
+std::string LoggedError(const std::deque<std::string>& lines) {
+  for (size_t i = lines.size(); i-- > 0 && lines.size() - i <= kPlainLines;) {
+    boost::system::error_code bad;
+    boost::json::value line = boost::json::parse(lines[i], bad);
+    if (bad || !line.is_object()) continue;
+    const boost::json::value* level = line.get_object().if_contains("level");
+    const boost::json::value* error = line.get_object().if_contains("error");
+    bool told = level != nullptr && *level == "error" && error != nullptr && error->is_string();
+    if (told) return std::string(error->get_string());
+  }
+  return "";
 }
 
 std::string Memory(int64_t bytes) { return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1 << 30)); }
@@ -138,7 +153,8 @@ std::string ServerFailure(const ProgramEnd& end, const std::deque<std::string>& 
                          ? fmt::format("the server was killed by signal {} ({}) before it was stopped", end.signal,
                                        SignalName(end.signal))
                          : fmt::format("the server ended with exit code {} before it was stopped", end.exit_code);
-  std::string words = CutMiddle(LastWords(last_lines), kMessageCharacters);
+  std::string words = LoggedError(last_lines);
+  words = CutMiddle(words.empty() ? LastWords(last_lines) : words, kMessageCharacters);
   return CutCharacters(words.empty() ? what : what + ": " + words, kMaxFailureCharacters);
 }
 

@@ -24,7 +24,8 @@ std::string ProgramFailure(const ProgramEnd& end, const std::deque<std::string>&
                            const std::vector<std::string>& command, const std::string& origin = "");
 // Why a job fails whose parameter server on this host ended by itself.
 std::string ParameterServerFailure(const ProgramEnd& end, const std::deque<std::string>& last_lines);
-// Why an endpoint's instance ended that nobody stopped.
+// Why an endpoint's instance ended that nobody stopped: how, and the server's last words, which are as above or the
+// last error of a log of JSON lines.
 std::string ServerFailure(const ProgramEnd& end, const std::deque<std::string>& last_lines);
 // Why `pip install` of `file` failed: its last ERROR lines.
 std::string InstallFailure(const std::string& file, int exit_code, const std::deque<std::string>& last_lines);

@@ -128,6 +128,16 @@ TEST_F(IsolationTest, TheMemoryLimitKillsAndIsNamed) {
   EXPECT_NE(status.failure_reason.find("OutOfMemory"), std::string::npos) << status.failure_reason;
 }
 
+TEST_F(IsolationTest, ProgramsReadTheirProcessorLimitAndCannotChangeIt) {
+  InstanceSpec spec = machine_->Shell(
+      "limit.1.0",
+      "cat /sys/fs/cgroup/cpu.max; ls /sys/fs/cgroup; echo max 100000 > /sys/fs/cgroup/cpu.max && echo SET");
+  spec.limits.vcpus = 0.5;
+  machine_->Run(spec);
+  EXPECT_EQ(machine_->Log(spec.id).substr(0, 21), "50000 100000\ncpu.max\n") << machine_->Log(spec.id);
+  EXPECT_EQ(machine_->Log(spec.id).find("SET"), std::string::npos);
+}
+
 TEST_F(IsolationTest, ChannelsAreWritableAndTheStoredFilesUnchanged) {
   std::filesystem::path blobs = machine_->directory() / "blobs";
   InstanceSpec spec = machine_->Shell(

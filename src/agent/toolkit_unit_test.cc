@@ -292,6 +292,17 @@ TEST(FailureTextTest, AParameterServersEndIsToldWithItsLastWords) {
   EXPECT_THAT(ParameterServerFailure({0, 9, false, 0}, {}), HasSubstr("killed by signal 9 (SIGKILL)"));
 }
 
+TEST(FailureTextTest, AServersEndIsToldInItsLastWords) {
+  std::deque<std::string> logged = {R"({"level":"error","event":"start_failed","error":"no SavedModel"})",
+                                    R"({"level":"info","event":"stopped","error":"not this"})", "terminate called"};
+  EXPECT_EQ(ServerFailure({1, 0, false, 0}, logged),
+            "the server ended with exit code 1 before it was stopped: no SavedModel");
+  EXPECT_EQ(ServerFailure({0, 6, false, 0}, {"[1, 2]", "terminate called"}),
+            "the server was killed by signal 6 (SIGABRT) before it was stopped: [1, 2]\nterminate called");
+  EXPECT_EQ(ServerFailure({0, 0, false, 0}, {}), "the server ended with exit code 0 before it was stopped");
+  EXPECT_THAT(ServerFailure({0, 9, true, 1 << 30}, {}), HasSubstr("OutOfMemory: the server was killed"));
+}
+
 TEST(FailureTextTest, TheExceptionIsWhatIsSaid) {
   std::deque<std::string> lines = {
       "epoch 1", "Traceback (most recent call last):", "  File \"train.py\", line 3, in <module>",

@@ -64,7 +64,15 @@ Result<fs::path> MakeGroup(const fs::path& hierarchy, const std::string& name,
 
 std::string CpuQuota(double vcpus) { return std::to_string(std::max<int64_t>(1000, std::llround(vcpus * kPeriodUs))); }
 
+bool LimitsCpu(const ResourceLimits& limits) {
+  return limits.vcpus > 0 && limits.vcpus < std::thread::hardware_concurrency();
+}
+
 }  // namespace
+
+std::string CpuMax(const ResourceLimits& limits) {
+  return (LimitsCpu(limits) ? CpuQuota(limits.vcpus) : "max") + " " + std::to_string(kPeriodUs);
+}
 
 Cgroup Cgroup::Create(const std::string& name, const ResourceLimits& limits) {
   Cgroup cgroup;
@@ -115,10 +123,7 @@ Cgroup Cgroup::Create(const std::string& name, const ResourceLimits& limits) {
       static_cast<void>(WriteControl(v2_group / "memory.swap.max", "0"));  // absent without swap accounting
     }
   }
-  if (limits.vcpus > 0 && limits.vcpus < std::thread::hardware_concurrency()) {
-    limit("cpu", "cpu.cfs_quota_us", CpuQuota(limits.vcpus), "cpu.max",
-          CpuQuota(limits.vcpus) + " " + std::to_string(kPeriodUs));
-  }
+  if (LimitsCpu(limits)) limit("cpu", "cpu.cfs_quota_us", CpuQuota(limits.vcpus), "cpu.max", CpuMax(limits));
   if (limits.pids > 0) {
     std::string count = std::to_string(limits.pids);
     cgroup.limits_pids_ = limit("pids", "pids.max", count, "pids.max", count);

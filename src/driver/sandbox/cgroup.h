@@ -10,6 +10,9 @@
 
 namespace sagebrush::driver {
 
+// The limit on processor time, as version 2's file cpu.max has it.
+std::string CpuMax(const ResourceLimits& limits);
+
 // The control groups of one instance: memory, cpu and pids limits on whatever hierarchy of the machine carries them
 // (version 1, version 2, or a mix). A limit that cannot be set is named in notes(), not an error: an ordinary user
 // seldom may. Only the instance's programs join, not its init. The kernel frees a group's directory once it is empty;

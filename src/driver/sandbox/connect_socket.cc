@@ -98,8 +98,10 @@ Error Refused(uint16_t port, const std::string& why) {
 
 Result<void> SendRequest(const InstanceFiles& files, uint16_t port, int answer, int64_t deadline_ms) {
   Result<io::UniqueFd> directory = io::Open(files.directory, O_PATH | O_DIRECTORY);
+  if (!directory && directory.error().kind == ErrorKind::kNotFound) return Fail(Refused(port, "it does not run"));
+  if (!directory) return Fail(std::move(directory).error());
   io::UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!directory || !fd) return Fail(Refused(port, "it does not run"));
+  if (!fd) return Fail(FromErrno(errno, "cannot make a socket"));
   sockaddr_un address = UnixAddressIn(directory->get(), kSocketName);
   timeval patience{deadline_ms / 1000, deadline_ms % 1000 * 1000};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -116,7 +118,9 @@ Result<io::UniqueFd> AwaitAnswer(int answer, uint16_t port, int64_t until_ms) {
   int32_t code = 0;
   std::vector<io::UniqueFd> descriptors;
   if (ReceiveWith(answer, code, descriptors) != sizeof code) return Fail(Refused(port, "its agent is gone"));
-  if (code != 0 || descriptors.size() != 1) return Fail(Refused(port, std::strerror(code)));
+  if (code != 0) return Fail(Refused(port, std::strerror(code)));
+  // The kernel leaves out what finds no place.
+  if (descriptors.size() != 1) return Fail(FromErrno(EMFILE, "cannot take a connection"));
   return std::move(descriptors.front());
 }
 

@@ -14,6 +14,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "driver/sandbox/cgroup.h"
+
 namespace sagebrush::driver {
 namespace {
 
@@ -356,8 +358,21 @@ Result<void> RootTree::MountOverlayOf(const fs::path& lower, const std::string& 
 Result<void> RootTree::MountKernelFileSystems() {
   TRYV(MountFs("proc", Inside("/proc"), MS_NOSUID | MS_NODEV | MS_NOEXEC, ""));
   Result<void> sys = MountFs("sysfs", Inside("/sys"), MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, "");
-  if (!sys && options_.rootless) return BindReadOnly("/sys", Inside("/sys"));
-  return sys;
+  if (!sys && options_.rootless) sys = BindReadOnly("/sys", Inside("/sys"));
+  return sys ? MountLimits() : sys;
+}
+
+// Where programs look for how many threads they should run, the instance's limit: as a file of text, since the groups
+// themselves are the host's, of either version, and not every machine lets an instance have one.
+Result<void> RootTree::MountLimits() {
+  fs::path target = Inside("/sys/fs/cgroup");
+  std::error_code error;
+  if (!fs::is_directory(target, error)) return {};
+  constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  TRYV(MountFs("tmpfs", target, kFlags, "mode=755,size=64k"));
+  TRYV(io::WriteFile(target / "cpu.max", CpuMax(options_.spec->limits) + "\n", 0444));
+  if (::mount(nullptr, target.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | kFlags, nullptr) == 0) return {};
+  return Fail(FromErrno(errno, "cannot make /sys/fs/cgroup read-only"));
 }
 
 Result<void> RootTree::MountDevices() {

@@ -53,6 +53,7 @@ class RootTree {
                               const std::filesystem::path& target, bool channel);
   Result<void> MountDevices();
   Result<void> MountKernelFileSystems();
+  Result<void> MountLimits();
   Result<void> Pivot();
   std::filesystem::path Inside(const std::filesystem::path& path) const;
   bool IsOwned(const std::filesystem::path& path) const;
