@@ -94,6 +94,9 @@ io::UniqueFd EngineProxy::ConnectToEngine() const {
 
 void EngineProxy::CheckHead(Connection& connection) const {
   std::string& head = connection.up.pending;
+  // A TLS handshake is with the engine itself, which is nobody's proxy under TLS.
+  if (head.starts_with('\x16')) connection.head_checked = true;
+  if (connection.head_checked) return;
   size_t end = head.find('\n');
   if (end == std::string::npos && head.size() < kMaxRequestLineBytes && !connection.up.source_ended) return;
   // METHOD SP origin-form SP version CR LF

@@ -14,7 +14,8 @@ namespace sagebrush::agent {
 // Carries connections made to kEngineEndpoint inside the instance to the engine's Unix socket, byte for byte, with
 // half-closes. Nothing is retried or stored: while the engine is away, connections are refused. In an isolated job it
 // passes requests to the engine itself only: CONNECT and absolute-form requests get 403, and each connection carries
-// one request ("Connection: close" is put in), so that no later one slips through unread.
+// one request ("Connection: close" is put in), so that no later one slips through unread. TLS passes whole: under it
+// the engine is no proxy.
 class EngineProxy {
  public:
   EngineProxy(io::UniqueFd listener, std::filesystem::path engine_socket, bool isolated);

@@ -5,6 +5,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "agent/sandbox_test_support.h"
 
 namespace sagebrush::agent {
@@ -138,6 +140,25 @@ TEST_F(IsolationTest, ProgramsReadTheirProcessorLimitAndCannotChangeIt) {
   EXPECT_EQ(machine_->Log(spec.id).find("SET"), std::string::npos);
 }
 
+// A group of the controller "cpu", or of version 2 where that has it.
+TEST_F(IsolationTest, TheSchedulerTakesAnInstanceForOneEvenWithoutALimit) {
+  InstanceSpec spec = machine_->Shell("one.1.0", "cat /proc/self/cgroup");
+  spec.limits.vcpus = 4096;
+  ASSERT_TRUE(machine_->Run(spec).succeeded);
+  if (!IsRoot() || machine_->Log(spec.id).find("sagebrush/") == std::string::npos) {
+    GTEST_SKIP() << "no control group is writable for this user";
+  }
+  int groups = 0;
+  for (std::string_view line : Split(machine_->Log(spec.id), '\n')) {
+    std::vector<std::string_view> fields = Split(line, ':');
+    if (fields.size() != 3 || !fields[2].ends_with(".one.1.0")) continue;
+    std::vector<std::string_view> controllers = Split(fields[1], ',');
+    groups += std::ranges::find(controllers, "cpu") != controllers.end() ? 1 : 0;
+    if (fields[1].empty()) groups += std::filesystem::exists("/sys/fs/cgroup/cgroup.controllers") ? 1 : 0;
+  }
+  EXPECT_EQ(groups, 1) << machine_->Log(spec.id);
+}
+
 TEST_F(IsolationTest, ChannelsAreWritableAndTheStoredFilesUnchanged) {
   std::filesystem::path blobs = machine_->directory() / "blobs";
   InstanceSpec spec = machine_->Shell(
@@ -175,7 +196,8 @@ TEST_F(IsolationTest, InstancesOfAJobReachEachOtherByName) {
         "  except OSError:\n"
         "    if time.time()>deadline: raise\n"
         "    time.sleep(0.01)\n"
-        "a,_=s.accept(); c.sendall(me.encode()); print('heard', a.recv(100).decode())\n";
+        "a,_=s.accept(); c.sendall(me.encode()); print('heard', a.recv(100).decode(), "
+        "int(open('/sys/class/net/eth0/mtu').read()))\n";
     InstanceSpec spec = machine_->Shell("pair.1." + std::to_string(rank), "");
     spec.entrypoint = {"python3", "-c", program};
     spec.rank = rank;
@@ -187,8 +209,8 @@ TEST_F(IsolationTest, InstancesOfAJobReachEachOtherByName) {
   second.join();
   EXPECT_TRUE(machine_->Await(specs[0].id).succeeded) << machine_->Log(specs[0].id);
   EXPECT_TRUE(machine_->Await(specs[1].id).succeeded) << machine_->Log(specs[1].id);
-  EXPECT_EQ(machine_->Log(specs[0].id), "heard algo-2\n");
-  EXPECT_EQ(machine_->Log(specs[1].id), "heard algo-1\n");
+  EXPECT_EQ(machine_->Log(specs[0].id), "heard algo-2 65535\n");
+  EXPECT_EQ(machine_->Log(specs[1].id), "heard algo-1 65535\n");
 }
 
 TEST_F(IsolationTest, KillingTheAgentLeavesNoProcess) {

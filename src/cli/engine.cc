@@ -217,6 +217,7 @@ Result<void> Engine::Parts::OpenServices() {
   TRY(http::TcpEndpoint endpoint_address, ParseListen(options.listen));
   server_options.tcp = {endpoint_address};
   server_options.unix_socket = options.data_dir / "engine.sock";
+  server_options.unix_host = driver::kEngineAddress;  // instances are its clients
   server_options.authority = authority.get();
   server = std::make_unique<http::Server>(*runtime, std::move(server_options),
                                           [this](http::Request& request) { return edge->Handle(request); });

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "base/result.h"
+#include "http/client_stream.h"
 #include "http/message.h"
-#include "io/file.h"
 
 namespace sagebrush::http {
 
@@ -20,6 +20,7 @@ struct ClientOptions {
   std::chrono::milliseconds connect_deadline{5'000};
   std::chrono::milliseconds deadline{60'000};  // a whole call
   size_t response_limit = 64 * 1024 * 1024;    // bytes of a response body
+  std::string server = "the engine";           // for messages
 };
 
 struct ClientRequest {
@@ -35,35 +36,43 @@ struct ClientResponse {
   std::string body;
 };
 
-// A small blocking HTTP/1.1 client for the command line and tools: plain HTTP to one server, over TCP or a Unix
-// socket, one call at a time on one connection that is kept for the next call. A kept connection that turns out to be
+// A small blocking HTTP/1.1 client for the command line and tools: to one server, over TCP, TLS or a Unix socket, one
+// call at a time on one connection that is kept for the next call. A kept connection that turns out to be
 // closed is opened anew once, before any byte of an answer was seen. Not thread-safe.
 class Client {
  public:
   static Client ForTcp(std::string host, uint16_t port, ClientOptions options = {});
+  static Client ForTls(std::string host, uint16_t port, std::shared_ptr<const TlsTrust> trust,
+                       ClientOptions options = {});
   static Client ForUnix(std::filesystem::path socket, ClientOptions options = {});
 
-  // kUnavailable when nothing listens (the message says how to start the engine), kDeadlineExceeded,
-  // kResourceExhausted for a response over the limit. HTTP error statuses are no errors here.
+  // kUnavailable when nothing listens (for the engine the message says how to start it), kDeadlineExceeded,
+  // kFailedPrecondition when TLS cannot be agreed on, kResourceExhausted for a response over the limit. HTTP error
+  // statuses are no errors here.
   Result<ClientResponse> Call(const ClientRequest& request);
 
   const std::string& where() const { return where_; }
 
  private:
-  Client(std::string host, uint16_t port, std::filesystem::path socket, ClientOptions options);
+  Client(std::string host, uint16_t port, std::filesystem::path socket, std::shared_ptr<const TlsTrust> trust,
+         ClientOptions options);
   Result<void> Connect(int64_t deadline_ms);
   Result<bool> Take(class MessageParser& parser, std::string& buffer, bool head_request, bool ended,
                     ClientResponse& response) const;
-  Result<bool> Move(int socket, std::string_view& unsent, std::string& buffer, int64_t deadline_ms) const;
+  Result<bool> Move(ClientStream& stream, std::string_view& unsent, std::string& buffer, int64_t deadline_ms) const;
   Error Broken(std::string_view reason) const;
+  Error NotRunning(const std::string& why) const;
+  Result<io::UniqueFd> ConnectTcp(int64_t deadline_ms) const;
+  Result<io::UniqueFd> ConnectUnix(int64_t deadline_ms) const;
   Result<ClientResponse> Exchange(const std::string& bytes, bool head_request, int64_t deadline_ms, bool& answered);
 
   std::string host_;
   uint16_t port_ = 0;
   std::filesystem::path socket_path_;
   ClientOptions options_;
-  std::string where_;  // for messages
-  io::UniqueFd socket_;
+  std::string where_;                      // for messages
+  std::shared_ptr<const TlsTrust> trust_;  // null without TLS
+  ClientStream stream_;
 };
 
 }  // namespace sagebrush::http

@@ -62,7 +62,7 @@ asio::awaitable<void> Connection::Run() {
 asio::awaitable<void> Connection::Serve() {
   if (!co_await WaitForRequest()) co_return;
   if (buffer_[0] == kTlsHandshakeByte) {
-    std::string host = peer_.local_address.empty() ? "localhost" : peer_.local_address;
+    std::string host = peer_.local_address.empty() ? core_->options.unix_host : peer_.local_address;
     if (!co_await BecomeTls(std::move(host))) co_return;
   }
   while (co_await WaitForRequest()) {

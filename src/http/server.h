@@ -25,6 +25,7 @@ struct ServerOptions {
   // A Unix socket, mode 0666: programs in instances reach the engine through it, and every request is checked by its
   // signature all the same. "" for none. A socket file left by an engine that died is replaced; a live one is not.
   std::filesystem::path unix_socket;
+  std::string unix_host = "localhost";  // where its clients believe to be, for the certificate
 
   size_t header_bytes = 64 * 1024;
   std::chrono::milliseconds header_deadline{20'000};     // first byte of a request to the end of its head, and TLS

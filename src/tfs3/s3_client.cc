@@ -83,6 +83,13 @@ int64_t ParseHttpDate(std::string_view text) {
   return (seconds + hour * 3'600 + minute * 60 + second) * 1'000'000'000;
 }
 
+// Connections of equal text may stand in for each other.
+std::string ServerOf(const Settings& settings) {
+  std::string address = settings.Authority();
+  if (!settings.tls) return "http://" + address;
+  return "https://" + address + (settings.verify ? " trusting " + settings.ca_file : " unverified");
+}
+
 std::string CopySource(const Location& from) { return UriEncode(from.bucket + "/" + from.key, true); }
 
 }  // namespace
@@ -91,22 +98,31 @@ S3Client::S3Client(Options options) : options_(std::move(options)) {
   if (!options_.pause) options_.pause = Wait;
 }
 
-std::optional<http::Client> S3Client::TakeIdle(const std::string& authority) {
+std::optional<http::Client> S3Client::TakeIdle(const std::string& server) {
   std::lock_guard lock(mutex_);
   if (process_ != ::getpid()) {
     idle_.clear();
     process_ = ::getpid();
   }
-  auto it = std::ranges::find(idle_, authority, [](const auto& entry) { return entry.first; });
+  auto it = std::ranges::find(idle_, server, [](const auto& entry) { return entry.first; });
   if (it == idle_.end()) return std::nullopt;
   http::Client client = std::move(it->second);
   idle_.erase(it);
   return client;
 }
 
-void S3Client::GiveBack(const std::string& authority, http::Client client) {
+void S3Client::GiveBack(const std::string& server, http::Client client) {
   std::lock_guard lock(mutex_);
-  if (process_ == ::getpid() && idle_.size() < kMostIdle) idle_.emplace_back(authority, std::move(client));
+  if (process_ == ::getpid() && idle_.size() < kMostIdle) idle_.emplace_back(server, std::move(client));
+}
+
+Result<std::shared_ptr<const http::TlsTrust>> S3Client::TrustOf(const Settings& settings) {
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<const http::TlsTrust>& trust = trusts_[{settings.verify, settings.ca_file}];
+  if (trust == nullptr) {
+    TRY(trust, http::TlsTrust::Load(settings.ca_file, settings.verify));
+  }
+  return trust;
 }
 
 Result<http::ClientResponse> S3Client::Attempt(const Call& call, const Settings& settings,
@@ -121,15 +137,21 @@ Result<http::ClientResponse> S3Client::Attempt(const Call& call, const Settings&
   for (auto& [name, value] : signable.headers) request.headers.Add(std::move(name), std::move(value));
   request.body = call.body;
 
-  std::string authority = settings.Authority();
-  std::optional<http::Client> client = TakeIdle(authority);
+  std::string server = ServerOf(settings);
+  std::optional<http::Client> client = TakeIdle(server);
   if (!client) {
     http::ClientOptions options;
     options.deadline = kCallDeadline;
-    client = http::Client::ForTcp(settings.host, settings.port, options);
+    options.server = "S3";
+    if (settings.tls) {
+      TRY(std::shared_ptr<const http::TlsTrust> trust, TrustOf(settings));
+      client = http::Client::ForTls(settings.host, settings.port, std::move(trust), options);
+    } else {
+      client = http::Client::ForTcp(settings.host, settings.port, options);
+    }
   }
   Result<http::ClientResponse> response = client->Call(request);
-  if (response) GiveBack(authority, *std::move(client));
+  if (response) GiveBack(server, *std::move(client));
   return response;
 }
 

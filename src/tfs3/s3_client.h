@@ -1,6 +1,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -77,13 +79,16 @@ class S3Client {
   Result<http::ClientResponse> Succeed(const Call& call);
   static Error Refused(const Call& call, const http::ClientResponse& response);
 
-  std::optional<http::Client> TakeIdle(const std::string& authority);
-  void GiveBack(const std::string& authority, http::Client client);
+  std::optional<http::Client> TakeIdle(const std::string& server);
+  // Loaded once: reading the system's authorities takes longer than a call.
+  Result<std::shared_ptr<const http::TlsTrust>> TrustOf(const Settings& settings);
+  void GiveBack(const std::string& server, http::Client client);
 
   Options options_;
   std::mutex mutex_;
   int process_ = 0;                                         // that the idle connections belong to
-  std::vector<std::pair<std::string, http::Client>> idle_;  // with the authority each leads to
+  std::vector<std::pair<std::string, http::Client>> idle_;  // with the server each leads to
+  std::map<std::pair<bool, std::string>, std::shared_ptr<const http::TlsTrust>> trusts_;  // by verify and ca_file
 };
 
 }  // namespace sagebrush::tfs3

@@ -8,12 +8,18 @@ namespace sagebrush::tfs3 {
 namespace {
 
 constexpr const char* kEndpoints[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL", "S3_ENDPOINT"};
+constexpr const char* kAuthorities[] = {"S3_CA_FILE", "AWS_CA_BUNDLE"};
 constexpr const char* kRegions[] = {"AWS_REGION", "AWS_DEFAULT_REGION", "S3_REGION"};
 
 Error Malformed(const std::string& name, const std::string& value) {
   return Error(ErrorKind::kFailedPrecondition,
-               name + "=" + value + " is no address of the form http://host:port, so s3:// can't be reached.");
+               name + "=" + value + " is no address of the form http(s)://host:port, so s3:// can't be reached.");
 }
+
+uint16_t DefaultPort(bool tls) { return tls ? 443 : 80; }
+
+// What scripts write for "no".
+bool IsOff(const std::string& value) { return value == "0" || ToLower(value) == "false"; }
 
 // "host:port", "[v6]:port" or "host".
 Result<void> SetAuthority(std::string_view authority, const std::string& name, const std::string& value,
@@ -29,7 +35,7 @@ Result<void> SetAuthority(std::string_view authority, const std::string& name, c
   } else if (host_end != std::string_view::npos) {
     port = authority.substr(host_end + 1);
   }
-  std::optional<int64_t> number = port.empty() ? std::optional<int64_t>(80) : ParseInt(port);
+  std::optional<int64_t> number = port.empty() ? std::optional<int64_t>(DefaultPort(settings.tls)) : ParseInt(port);
   if (host.empty() || !number || *number < 1 || *number > 65'535) return Fail(Malformed(name, value));
   settings.host = host;
   settings.port = static_cast<uint16_t>(*number);
@@ -52,17 +58,12 @@ Result<void> SetEndpoint(const Environment& environment, Settings& settings) {
   size_t colon = rest.find("://");
   std::string scheme = colon == std::string_view::npos ? "" : ToLower(rest.substr(0, colon));
   if (colon != std::string_view::npos) rest.remove_prefix(colon + 3);
-  if (scheme.empty()) {
-    std::string https = ToLower(environment("S3_USE_HTTPS"));
-    scheme = https == "0" || https == "false" ? "http" : "https";
-  }
-  if (scheme == "https") {
-    return Fail(
-        Unsupported("The endpoint " + name + "=" + value +
-                    " asks for TLS, which Sagebrush's s3:// file system doesn't speak: write it with http://."));
-  }
+  if (scheme.empty()) scheme = IsOff(environment("S3_USE_HTTPS")) ? "http" : "https";
   while (rest.ends_with('/')) rest.remove_suffix(1);
-  if (scheme != "http" || rest.find('/') != std::string_view::npos) return Fail(Malformed(name, value));
+  settings.tls = scheme == "https";
+  if ((!settings.tls && scheme != "http") || rest.find('/') != std::string_view::npos) {
+    return Fail(Malformed(name, value));
+  }
   return SetAuthority(rest, name, value, settings);
 }
 
@@ -75,12 +76,17 @@ std::string ProcessEnvironment(const char* name) {
 
 std::string Settings::Authority() const {
   bool v6 = host.find(':') != std::string::npos;
-  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+  std::string name = v6 ? "[" + host + "]" : host;
+  return port == DefaultPort(tls) ? name : name + ":" + std::to_string(port);
 }
 
 Result<Settings> ReadSettings(const Environment& environment) {
   Settings settings;
   TRYV(SetEndpoint(environment, settings));
+  settings.verify = !IsOff(environment("S3_VERIFY_SSL"));
+  for (const char* name : kAuthorities) {
+    if (settings.ca_file.empty()) settings.ca_file = environment(name);
+  }
   for (const char* name : kRegions) {
     if (settings.region.empty()) settings.region = environment(name);
   }

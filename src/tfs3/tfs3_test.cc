@@ -192,14 +192,16 @@ TEST(SettingsTest, AnEndpointWithASchemeWinsOverForcedTls) {
   ASSERT_FALSE(none);
   EXPECT_THAT(none.error().message, HasSubstr("AWS_ENDPOINT_URL"));
   variables["S3_ENDPOINT"] = "elsewhere:9";
-  auto tls = read();
-  ASSERT_FALSE(tls);
-  EXPECT_EQ(tls.error().kind, ErrorKind::kUnsupported);
+  EXPECT_TRUE(read()->tls);
+  EXPECT_EQ(read()->Authority(), "elsewhere:9");
   variables["S3_USE_HTTPS"] = "0";
+  EXPECT_FALSE(read()->tls);
   EXPECT_EQ(read()->Authority(), "elsewhere:9");
   variables["S3_USE_HTTPS"] = "1";
   variables["S3_ENDPOINT_URL"] = "http://third/";
-  EXPECT_EQ(read()->Authority(), "third:80");
+  EXPECT_FALSE(read()->tls);
+  EXPECT_EQ(read()->port, 80);
+  EXPECT_EQ(read()->Authority(), "third");
   variables["AWS_ENDPOINT_URL"] = "http://127.83.66.1:9000";
   EXPECT_EQ(read()->Authority(), "127.83.66.1:9000");
   variables["AWS_ENDPOINT_URL_S3"] = "http://[::1]:8";
@@ -207,14 +209,35 @@ TEST(SettingsTest, AnEndpointWithASchemeWinsOverForcedTls) {
   EXPECT_EQ(read()->region, "us-east-1");
   variables["S3_REGION"] = "eu-west-1";
   EXPECT_EQ(read()->region, "eu-west-1");
-  for (const char* bad :
-       {"https://x", "ftp://x", "http://", "http://x:0", "http://x:y", "http://x/path", "http://[::1"}) {
+  for (const char* bad : {"ftp://x", "http://", "https://", "https://x/path", "http://x:0", "http://x:y",
+                          "http://x/path", "http://[::1"}) {
     variables["AWS_ENDPOINT_URL_S3"] = bad;
     EXPECT_FALSE(read()) << bad;
   }
   variables["AWS_ENDPOINT_URL_S3"] = "";
   variables["AWS_ACCESS_KEY_ID"] = "";
   EXPECT_EQ(read().error().kind, ErrorKind::kUnauthenticated);
+}
+
+TEST(SettingsTest, TlsHasItsPortAndItsAuthorities) {
+  std::map<std::string, std::string> variables = {{"AWS_ACCESS_KEY_ID", "k"},
+                                                  {"AWS_SECRET_ACCESS_KEY", "s"},
+                                                  {"AWS_ENDPOINT_URL", "https://s3.example"},
+                                                  {"S3_USE_HTTPS", "0"}};
+  auto read = [&] { return *ReadSettings([&](const char* name) { return variables[name]; }); };
+  EXPECT_TRUE(read().tls);
+  EXPECT_TRUE(read().verify);
+  EXPECT_EQ(read().port, 443);
+  EXPECT_EQ(read().Authority(), "s3.example");
+  EXPECT_EQ(read().ca_file, "");
+  variables["AWS_CA_BUNDLE"] = "/bundle";
+  EXPECT_EQ(read().ca_file, "/bundle");
+  variables["S3_CA_FILE"] = "/own";
+  EXPECT_EQ(read().ca_file, "/own");
+  for (const char* off : {"0", "false"}) {
+    variables["S3_VERIFY_SSL"] = off;
+    EXPECT_FALSE(read().verify);
+  }
 }
 
 TEST(XmlTest, FindsElementsAndText) {

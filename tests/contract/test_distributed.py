@@ -4,7 +4,9 @@ import json
 import re
 
 import pytest
+from support.jobs import kill_agent, secondary_statuses
 from support.sdk_jobs import TRAINING_DEADLINE, assert_completed, said, start  # noqa: F401 (a fixture)
+from support.waiting import wait_until
 
 IMAGE_FOR_PLAIN_PYTHON = "sagebrush/python:3.11"
 # The last TensorFlow that has tf.estimator.
@@ -57,6 +59,98 @@ def test_mirrored_workers_train_one_model_on_two_instances(start, sdk_environmen
     assert first["replicas"] == 2
     assert first["last"] < 0.8 * first["first"]
     assert first["weights"] == second["weights"]
+
+
+# The fit of Keras 3 fails under the strategy; that of tf_keras does not.
+LEGACY_KERAS = """\
+import json, os
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+random = np.random.default_rng(0)
+x = random.normal(size=(512, 32)).astype("float32")
+y = (x @ random.normal(size=(32, 4))).argmax(1)
+with strategy.scope():
+    model = tf.keras.Sequential([tf.keras.Input((32,)), tf.keras.layers.Dense(16, "relu"), tf.keras.layers.Dense(4)])
+    model.compile(tf.keras.optimizers.SGD(0.1), tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+losses = model.fit(tf.data.Dataset.from_tensor_slices((x, y)).repeat().batch(64), epochs=5, steps_per_epoch=16,
+                   verbose=0).history["loss"]
+chief = json.loads(os.environ["TF_CONFIG"])["task"]["index"] == 0
+model.save("/opt/ml/model/1" if chief else "/tmp/not-the-chief")  # every worker has to take part
+print("result", json.dumps({"keras": tf_keras.__version__, "losses": losses,
+                            "weights": [value.tolist() for value in model.get_weights()]}), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_tf_keras_fits_under_mirrored_workers(start, sdk_environment):
+    name = start(LEGACY_KERAS, files={"requirements.txt": "tf_keras>=2.19,<2.20\n"}, instance_count=2,
+                 distribution={"multi_worker_mirrored_strategy": {"enabled": True}})
+    assert_completed(sdk_environment, name, 2)
+    first, second = (said(sdk_environment, name, rank, "result") for rank in (1, 2))
+    assert first["keras"].startswith("2.19.")
+    assert first["losses"][-1] < 0.8 * first["losses"][0]
+    assert first == second
+    assert "1/saved_model.pb" in sdk_environment.model_files(sdk_environment.describe(name))
+
+
+# Every worker restores what the chief saved. One attempt's host is lost in the middle of an all-reduce, which fails in
+# the others' programs too.
+RESUMED = """\
+import json, os, time
+import tensorflow as tf
+
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+chief = json.loads(os.environ["TF_CONFIG"])["task"]["index"] == 0
+with strategy.scope():
+    weight, step = tf.Variable(0.0), tf.Variable(0, dtype=tf.int64)
+checkpoint = tf.train.Checkpoint(weight=weight, step=step)
+latest = tf.train.latest_checkpoint("/opt/ml/checkpoints")
+if latest:
+    checkpoint.read(latest)
+print("began", int(step.numpy()), flush=True)
+
+@tf.function
+def train():
+    def replica():
+        gradient = tf.distribute.get_replica_context().all_reduce("MEAN", 2.0 * (weight - 3.0))
+        weight.assign_sub(0.02 * gradient)
+        step.assign_add(1)
+    strategy.run(replica)
+
+manager = tf.train.CheckpointManager(
+    checkpoint, "/opt/ml/checkpoints" if chief else "/tmp/not-the-chief", max_to_keep=3)
+while int(step.numpy()) < 300:
+    train()
+    time.sleep(0.05)
+    if int(step.numpy()) % 20 == 0:
+        manager.save(checkpoint_number=int(step.numpy()))
+print("result", json.dumps([int(step.numpy()), float(weight.numpy())]), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_host_killed_in_the_middle_of_training_costs_the_gang_a_part_of_it(start, sdk_environment):
+    jobs = sdk_environment
+    prefix = jobs.new_name("ckpt") + "/"
+    name = start(RESUMED, instance_count=2, distribution={"multi_worker_mirrored_strategy": {"enabled": True}},
+                 max_retry_attempts=1, checkpoint_s3_uri=f"s3://{jobs.bucket}/{prefix}")
+
+    def stored():
+        reply = jobs.s3.list_objects_v2(Bucket=jobs.bucket, Prefix=prefix + "ckpt-")
+        return [entry["Key"] for entry in reply.get("Contents", []) if entry["Key"].endswith(".index")]
+
+    wait_until(stored, TRAINING_DEADLINE, "a checkpoint in S3")
+    kill_agent(jobs, name, 1, 2)
+    assert_completed(jobs, name, 2)
+    assert secondary_statuses(jobs.describe(name)).count("Restarting") == 1
+    for rank in (1, 2):
+        began = [int(line.split()[1]) for line in jobs.lines(name, rank) if line.startswith("began ")]
+        assert began[0] == 0 and began[1] >= 20 and began[1] % 20 == 0 and len(began) == 2, began
+        assert said(jobs, name, rank, "result") == [300, pytest.approx(3.0, abs=1e-3)]
 
 
 COORDINATED = """\

@@ -2,15 +2,13 @@
 
 import json
 import logging
-import os
 import pathlib
 import re
-import signal
 
 import pytest
 
 from support import leaks
-from support.jobs import assert_legal_transitions, secondary_statuses
+from support.jobs import assert_legal_transitions, kill_agent, secondary_statuses
 from support.waiting import wait_until
 
 PLAIN_PYTHON = {"image_uri": "sagebrush/python:3.11", "framework_version": None, "py_version": None}
@@ -44,12 +42,6 @@ def starter(jobs, directory):
         return made.latest_training_job.name
 
     return submit
-
-
-def kill_agent(jobs, name, attempt, rank, which=0):
-    """kill -9 of what holds an instance; its host's programs die with it. `which` 1: of the instance's first process."""
-    processes = jobs.engine.data_dir / "instances" / f"{name}.{attempt}.{rank - 1}" / "processes"
-    os.kill(int(processes.read_text().splitlines()[which].split(":")[0]), signal.SIGKILL)
 
 
 def keys_below(jobs, prefix):

@@ -1,7 +1,10 @@
 """A real training script tries to get out: at what it may not read, other jobs, mounts, other processes."""
 
+import contextlib
+import json
 import os
 import pathlib
+import socket
 
 import pytest
 
@@ -146,3 +149,116 @@ address = urllib.parse.urlsplit(os.environ["AWS_ENDPOINT_URL"])
 report({"engine": reach(address.hostname, address.port), "outside": reach("192.0.2.1", 80), "dns": reach("1.1.1.1", 53)})
 """, EnableNetworkIsolation=True)
     assert seen == {"engine": True, "outside": False, "dns": False}
+
+
+# Every host answers at one port with its job and name, and goes on when it has reached all hosts of its job; at its end
+# it waits for the others' end. Reads PORT from the environment.
+TOGETHER = """\
+import fcntl, json, os, socket, struct, threading, time, urllib.request
+PORT, mine, hosts = int(os.environ["PORT"]), os.environ["SM_CURRENT_HOST"], json.loads(os.environ["SM_HOSTS"])
+done = threading.Semaphore(0)
+listener = socket.create_server(("", PORT))
+def serve():
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(f"{os.environ['TRAINING_JOB_NAME']} {mine}".encode())
+            connection.shutdown(socket.SHUT_WR)
+            if connection.recv(100):
+                done.release()
+threading.Thread(target=serve, daemon=True).start()
+def reach(host, port=PORT, word=b""):
+    try:
+        with socket.create_connection((host, port), timeout=3) as connection:
+            connection.sendall(word)
+            return connection.recv(100).decode()
+    except OSError:
+        return None
+def all_hosts():
+    return {host: reach(host) for host in hosts}
+while None in all_hosts().values():
+    time.sleep(0.05)
+print("together", flush=True)
+def end(seen):
+    print("seen", json.dumps(seen), flush=True)
+    for host in hosts:
+        reach(host, word=b"done")
+    for host in hosts:
+        done.acquire()
+"""
+
+
+def seen_by(jobs, name, hosts):
+    found = [[line for line in jobs.lines(name, rank) if line.startswith("seen ")] for rank in range(1, hosts + 1)]
+    return [json.loads(lines[0].removeprefix("seen ")) for lines in found]
+
+
+def test_a_gang_without_network_reaches_its_hosts_and_the_engine_alone(jobs):
+    description = jobs.completed(TOGETHER + """\
+def proxied(url):
+    proxies = dict.fromkeys(("http", "https"), os.environ["AWS_ENDPOINT_URL"])
+    try:
+        return urllib.request.build_opener(urllib.request.ProxyHandler(proxies)).open(url, timeout=5).status
+    except OSError as error:
+        return str(error)
+engine = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://").split(":")
+def under_tls():
+    import ssl
+    answers = []
+    for line in ("CONNECT pypi.org:443", "GET http://pypi.org/"):
+        with socket.create_connection(engine, timeout=5) as plain:
+            context = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"])
+            with context.wrap_socket(plain, server_hostname=engine[0]) as tls:
+                tls.sendall(f"{line} HTTP/1.1\\r\\nHost: pypi.org\\r\\nConnection: close\\r\\n\\r\\n".encode())
+                answers.append(tls.recv(10000).decode())
+    return answers
+end({"hosts": all_hosts(), "engine": reach(engine[0], int(engine[1]), b"GET / HTTP/1.1\\r\\nHost: s3\\r\\n\\r\\n"),
+     "outside": [reach(host, port) for host, port in (("192.0.2.1", 80), ("1.1.1.1", 53), ("10.77.255.254", 80))],
+     "proxies": [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy")],
+     "proxied": [proxied("http://pypi.org/"), proxied("https://pypi.org/")], "under_tls": under_tls(),
+     "routes": [line.split()[1] for line in open("/proc/net/route").read().splitlines()[1:]]})
+""", instances=2, EnableNetworkIsolation=True, Environment={"PORT": "5000"})
+    assert description["EnableNetworkIsolation"] is True
+    name = description["TrainingJobName"]
+    for seen in seen_by(jobs, name, 2):
+        assert seen["hosts"] == {f"algo-{rank}": f"{name} algo-{rank}" for rank in (1, 2)}
+        assert seen["engine"].startswith("HTTP/1.1 ")
+        assert seen["outside"] == [None, None, None] and seen["proxies"] == []
+        assert all("403" in answer for answer in seen["proxied"]), seen
+        # The engine's own words: a refusal, and S3's answer for a bucket of that name.
+        assert "CONNECT is understood on plain connections only" in seen["under_tls"][0], seen
+        assert "<Error>" in seen["under_tls"][1] and "pypi" not in seen["under_tls"][1].lower().replace("pypi.org", ""), seen
+        assert seen["routes"] == ["00004D0A"], "the job's own network, 10.77.0.0, and no other"
+
+
+def test_jobs_and_the_machine_use_one_port_and_do_not_see_each_other(new_engine):
+    """Two gangs and this process listen at one port number at a time; each reaches its own hosts only."""
+    jobs = new_engine(SAGEBRUSH_CAPACITY_VCPUS="100")  # so that both run at a time
+    with contextlib.ExitStack() as stack:
+        machine = stack.enter_context(socket.create_server(("0.0.0.0", 0)))
+        machine.settimeout(0)
+        port = machine.getsockname()[1]
+        other = jobs.submit(TOGETHER + "import signal; signal.pause()\n", instances=3, Environment={"PORT": str(port)})
+        stack.callback(lambda: jobs.wait(other))
+        stack.callback(lambda: jobs.sagemaker.stop_training_job(TrainingJobName=other))
+        for rank in (1, 2, 3):
+            jobs.wait_for_line(other, "together", rank=rank)
+        description = jobs.completed(TOGETHER + """\
+def resolved(host):
+    try: return socket.gethostbyname(host)
+    except OSError: return None
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as query:
+    name = os.environ["SM_NETWORK_INTERFACE_NAME"].encode()
+    address = socket.inet_ntoa(fcntl.ioctl(query, 0x8915, struct.pack("256s", name))[20:24])  # SIOCGIFADDR
+end({"hosts": all_hosts(), "loopback": reach("127.0.0.1"), "interface": address == resolved(mine),
+     "third": resolved("algo-3"), "addresses": [reach(f"10.77.0.{number}") for number in range(1, 5)]})
+""", instances=2, Environment={"PORT": str(port)})
+        with pytest.raises(BlockingIOError):
+            machine.accept()
+    name = description["TrainingJobName"]
+    own = [f"{name} algo-{rank}" for rank in (1, 2)]
+    for rank, seen in enumerate(seen_by(jobs, name, 2)):
+        assert seen["hosts"] == {"algo-1": own[0], "algo-2": own[1]}
+        assert seen["loopback"] == own[rank]
+        assert seen["interface"] is True, "SM_NETWORK_INTERFACE_NAME is the interface of SM_CURRENT_HOST"
+        assert seen["third"] is None and seen["addresses"] == [*own, None, None]

@@ -78,6 +78,23 @@ signal.pause()
     assert 'Command "mpirun --host algo-1:2,algo-2:2 -np 4 ' in reason
 
 
+def test_a_distribution_is_for_the_groups_that_it_names(start, sdk_environment):
+    from sagemaker.instance_group import InstanceGroup
+
+    script = ("import json, os, socket\n"
+              "world = os.environ.get('OMPI_COMM_WORLD_SIZE')\n"
+              "print('ran ' + json.dumps([socket.gethostname(), world, os.environ['SM_CURRENT_INSTANCE_GROUP']]))\n")
+    feed, train = InstanceGroup("feed", "ml.c5.xlarge", 1), InstanceGroup("train", "ml.m5.large", 2)
+    name = start(script, instance_groups=[feed, train], instance_type=None, **PLAIN_PYTHON,
+                 distribution={**mpi(2), "instance_groups": [train]})
+    assert_completed(sdk_environment, name, 3)
+    assert 'ran ["algo-1", null, "feed"]' in sdk_environment.lines(name, 1), "the script by itself"
+    printed = without_tags(sdk_environment.lines(name, 2))
+    assert {rank: json.loads(lines[0].removeprefix("ran "))[:2] for rank, lines in printed.items()} == {
+        rank: [f"algo-{rank // 2 + 2}", "4"] for rank in range(4)}
+    assert not [line for line in sdk_environment.lines(name, 3) if line.startswith("ran ")]
+
+
 def test_one_instance_and_one_process_each_need_no_options(start, sdk_environment):
     name = start("import os\nprint('size', os.environ['OMPI_COMM_WORLD_SIZE'])\n", instance_count=1,
                  distribution={"mpi": {"enabled": True}}, **PLAIN_PYTHON)

@@ -59,24 +59,77 @@ def test_the_library_loaded_by_hand_outside_of_jobs(jobs):
     assert_whole_tour(result.stdout.splitlines())
 
 
+def https(engine):
+    """Variables for the engine's TLS, as for any S3 that speaks it: one of them names the authority to believe."""
+    variables = engine.client_environment()
+    del variables["AWS_ENDPOINT_URL"]
+    return variables | {"AWS_ENDPOINT_URL_S3": engine.endpoint.replace("http://", "https://")}
+
+
+def test_an_endpoint_with_tls(jobs):
+    variables = https(jobs.engine)
+    result = subprocess.run(
+        [sys.executable, str(TOUR), "--model_dir", f"s3://{jobs.bucket}/tls", "--plugin", str(LIBRARY)],
+        capture_output=True, text=True, timeout=DEADLINE, env=variables | {"S3_VERIFY_SSL": "1"})
+    assert result.returncode == 0, result.stderr
+    assert_whole_tour(result.stdout.splitlines())
+
+
+TLS_IN_A_JOB = """\
+import os
+# A script that forces HTTPS in every way there is.
+os.environ["S3_USE_HTTPS"] = "1"
+address = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
+import tensorflow as tf
+def tried(what):
+    path = os.environ["PLACE"] + "/" + what
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(what)
+    print(what, tf.io.gfile.GFile(path).read() == what, flush=True)
+tried("the-flag-alone")
+os.environ["AWS_ENDPOINT_URL"] = "https://" + address
+tried("with-a-scheme")
+del os.environ["AWS_ENDPOINT_URL"]
+os.environ.pop("AWS_ENDPOINT_URL_S3", None)
+os.environ.pop("S3_ENDPOINT_URL", None)
+os.environ["S3_ENDPOINT"] = address
+tried("without-a-scheme")
+"""
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_job_that_forces_https_reaches_the_engine(jobs, isolated):
+    description = jobs.completed(TLS_IN_A_JOB, deadline=DEADLINE, EnableNetworkIsolation=isolated,
+                                 Environment={"PLACE": f"s3://{jobs.bucket}/forced-{isolated}"})
+    lines = [line for line in jobs.lines(description["TrainingJobName"]) if line.endswith("True")]
+    assert lines == ["the-flag-alone True", "with-a-scheme True", "without-a-scheme True"]
+
+
 def test_wrong_surroundings_are_told(jobs):
     script = (f"import tensorflow as tf\ntf.experimental.register_filesystem_plugin({str(LIBRARY)!r})\n"
               "import os\n"
-              "def attempt():\n"
+              "def attempt(**changes):\n"
+              "    kept = dict(os.environ)\n"
+              "    os.environ.update(changes)\n"
               f"    try: print('found', tf.io.gfile.exists('s3://{jobs.bucket}'))\n"
               "    except tf.errors.OpError as error: print(type(error).__name__, error.message)\n"
+              "    os.environ.update(kept)\n"
               "attempt()\n"
-              "secret = os.environ['AWS_SECRET_ACCESS_KEY']; os.environ['AWS_SECRET_ACCESS_KEY'] = 'wrong'; attempt()\n"
-              "os.environ['AWS_SECRET_ACCESS_KEY'] = secret; attempt()\n"
-              "os.environ['AWS_ENDPOINT_URL'] = 'https://localhost:1'; attempt()\n"
+              "attempt(AWS_SECRET_ACCESS_KEY='wrong')\n"
+              "attempt()\n"
+              "tls = os.environ['AWS_ENDPOINT_URL'].replace('http://', 'https://')\n"
+              "attempt(AWS_ENDPOINT_URL=tls, S3_CA_FILE='/etc/ssl/certs/ca-certificates.crt')\n"
+              "attempt(AWS_ENDPOINT_URL=tls, S3_CA_FILE='/none.pem')\n"
+              "attempt(AWS_ENDPOINT_URL=tls, S3_CA_FILE='/etc/ssl/certs/ca-certificates.crt', S3_VERIFY_SSL='0')\n"
               "del os.environ['AWS_ENDPOINT_URL']; attempt()\n")
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=DEADLINE,
                             env=jobs.engine.client_environment())
     assert result.returncode == 0, result.stderr
-    first, wrong, right, tls, without = result.stdout.splitlines()
-    assert first == right == "found True"  # credentials are read at every request
+    first, wrong, right, stranger, no_file, unverified, without = result.stdout.splitlines()
+    assert first == right == unverified == "found True"  # credentials are read at every request
     assert wrong.startswith("PermissionDeniedError") or wrong.startswith("UnauthenticatedError"), wrong
-    assert tls.startswith("UnimplementedError") and "TLS" in tls
+    assert stranger.startswith("FailedPreconditionError") and "is not trusted" in stranger, stranger
+    assert no_file.startswith("FailedPreconditionError") and "/none.pem" in no_file, no_file
     assert without.startswith("FailedPreconditionError") and "AWS_ENDPOINT_URL" in without
 
 

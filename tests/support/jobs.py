@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import tarfile
 import uuid
 
@@ -184,6 +185,12 @@ def report(value):
     with open("/opt/ml/model/report.json", "w") as file:
         _json.dump(value, file)
 '''
+
+
+def kill_agent(jobs, name, attempt, rank, which=0):
+    """kill -9 of what holds an instance; its host's programs die with it. `which` 1: of the instance's first process."""
+    processes = jobs.engine.data_dir / "instances" / f"{name}.{attempt}.{rank - 1}" / "processes"
+    os.kill(int(processes.read_text().splitlines()[which].split(":")[0]), signal.SIGKILL)
 
 
 def secondary_statuses(description):

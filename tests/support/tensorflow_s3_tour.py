@@ -8,7 +8,7 @@ import os
 
 # As scripts written for the hosted service do.
 os.environ["S3_USE_HTTPS"] = "1"
-os.environ["S3_VERIFY_SSL"] = "0"
+os.environ.setdefault("S3_VERIFY_SSL", "0")
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import tensorflow as tf  # noqa: E402

@@ -15,8 +15,9 @@ std::string CpuMax(const ResourceLimits& limits);
 
 // The control groups of one instance: memory, cpu and pids limits on whatever hierarchy of the machine carries them
 // (version 1, version 2, or a mix). A limit that cannot be set is named in notes(), not an error: an ordinary user
-// seldom may. Only the instance's programs join, not its init. The kernel frees a group's directory once it is empty;
-// Remove() does that for an instance whose processes are gone.
+// seldom may. Without a limit of CPUs the instance is one group for the scheduler all the same. Only the instance's
+// programs join, not its init. The kernel frees a group's directory once it is empty; Remove() does that for an
+// instance whose processes are gone.
 class Cgroup {
  public:
   // `name` is unique on the machine and a file name.

@@ -17,8 +17,9 @@ class Netlink {
   static Result<Netlink> Open();
 
   void AddBridge(std::string_view name);  // and raises it
-  // A pair: `name` here, raised and a port of `master` (0: of none); `peer` as interface 2 of the namespace
-  // `peer_namespace` (negative: here). The peer is raised later, inside: raising it in this request is ENOTCONN.
+  // A pair, of the largest MTU: `name` here, raised and a port of `master` (0: of none); `peer` as interface 2 of the
+  // namespace `peer_namespace` (negative: here). The peer is raised later, inside: raising it in this request is
+  // ENOTCONN.
   void AddVeth(std::string_view name, int master, std::string_view peer, int peer_namespace);
   void Raise(int interface_index);
   void AddAddress(int interface_index, uint32_t address, int prefix_length);  // IPv4, host byte order
