@@ -1,5 +1,7 @@
 #include "http/body.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace sagebrush::http {
@@ -108,6 +110,22 @@ asio::awaitable<bool> MessageBody::Drain(uint64_t limit) {
     dropped += piece->size();
   }
   co_return finished_;
+}
+
+asio::awaitable<Result<void>> CopyBody(BodyReader& body, Transport& to, bool chunk, Millis stall) {
+  while (true) {
+    CO_TRY(std::string piece, co_await body.Read(kReadStep));
+    if (piece.empty()) break;
+    if (chunk) {
+      std::string size = fmt::format("{:x}\r\n", piece.size());
+      piece += "\r\n";
+      CO_TRYV(co_await to.Write(size, piece, stall));
+    } else {
+      CO_TRYV(co_await to.Write(piece, {}, stall));
+    }
+  }
+  if (chunk) CO_TRYV(co_await to.Write("0\r\n\r\n", {}, stall));
+  co_return Result<void>{};
 }
 
 }  // namespace sagebrush::http

@@ -49,4 +49,7 @@ class MessageBody final : public BodyReader {
   size_t decoded_at_ = 0;
 };
 
+// Sends all of a body; with `chunk` it is framed anew, for who does not know its length.
+asio::awaitable<Result<void>> CopyBody(BodyReader& body, Transport& to, bool chunk, Millis stall);
+
 }  // namespace sagebrush::http

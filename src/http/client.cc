@@ -110,7 +110,16 @@ Result<io::UniqueFd> Client::ConnectTcp(int64_t deadline_ms) const {
   return Fail(NotRunning(std::strerror(error)));
 }
 
+Client Client::OnSocket(io::UniqueFd connected, ClientOptions options) {
+  Client client("localhost", 80, {}, nullptr, std::move(options));
+  ::fcntl(connected.get(), F_SETFL, ::fcntl(connected.get(), F_GETFL) | O_NONBLOCK);
+  client.stream_ = ClientStream(std::move(connected));
+  client.adopted_ = true;
+  return client;
+}
+
 Result<void> Client::Connect(int64_t deadline_ms) {
+  if (adopted_) return Fail(Broken("it was closed"));
   deadline_ms = std::min(deadline_ms, MonotonicMs() + options_.connect_deadline.count());
   Result<io::UniqueFd> socket = socket_path_.empty() ? ConnectTcp(deadline_ms) : ConnectUnix(deadline_ms);
   if (!socket) return Fail(std::move(socket).error());

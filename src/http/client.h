@@ -45,6 +45,8 @@ class Client {
   static Client ForTls(std::string host, uint16_t port, std::shared_ptr<const TlsTrust> trust,
                        ClientOptions options = {});
   static Client ForUnix(std::filesystem::path socket, ClientOptions options = {});
+  // On a connection that somebody else has made; it is not opened anew.
+  static Client OnSocket(io::UniqueFd connected, ClientOptions options = {});
 
   // kUnavailable when nothing listens (for the engine the message says how to start it), kDeadlineExceeded,
   // kFailedPrecondition when TLS cannot be agreed on, kResourceExhausted for a response over the limit. HTTP error
@@ -73,6 +75,7 @@ class Client {
   std::string where_;                      // for messages
   std::shared_ptr<const TlsTrust> trust_;  // null without TLS
   ClientStream stream_;
+  bool adopted_ = false;  // the connection is somebody else's making
 };
 
 }  // namespace sagebrush::http

@@ -187,9 +187,11 @@ asio::awaitable<Connection::Next> Connection::Dispatch(Incoming incoming, Messag
   request.peer_gone = [transport = transport_] { return transport->PeerGone(); };
   int64_t began_ms = MonotonicMs();
   Response response = co_await CallHandler(request);
+  const auto* stream = std::get_if<StreamBody>(&response.body);
+  bool ends_by_close = stream != nullptr && !stream->reader->length() && incoming.minor_version == 0;
   bool too_much_left = body.left().value_or(0) > core_->options.drain_bytes;
-  bool keep_alive =
-      incoming.keep_alive && !core_->stopping && !body.continue_owed() && !body.failed() && !too_much_left;
+  bool keep_alive = incoming.keep_alive && !core_->stopping && !body.continue_owed() && !body.failed() &&
+                    !too_much_left && !ends_by_close;
   ResponseFraming framing{.head_request = request.method == "HEAD",
                           .keep_alive = keep_alive,
                           .minor_version = incoming.minor_version,

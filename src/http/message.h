@@ -75,10 +75,16 @@ struct FileBody {
   uint64_t length = 0;
 };
 
+// A body that comes from elsewhere while it is sent. One that fails on the way ends the connection: the client sees
+// that it is cut short.
+struct StreamBody {
+  std::shared_ptr<BodyReader> reader;  // its length() becomes Content-Length; without one the body is sent in chunks
+};
+
 struct Response {
   int status = 200;
   Headers headers;
-  std::variant<std::string, FileBody> body;
+  std::variant<std::string, FileBody, StreamBody> body;
   // Sent as Content-Length for a HEAD request, whose body stays empty.
   std::optional<uint64_t> head_length;
 };

@@ -1,5 +1,4 @@
 // The proxy side of a connection: CONNECT (intercepted or tunnelled) and plain-HTTP requests for other hosts.
-#include <fmt/format.h>
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -10,6 +9,7 @@
 #include "http/body.h"
 #include "http/response_writer.h"
 #include "http/server_core.h"
+#include "http/upstream.h"
 
 namespace sagebrush::http {
 namespace {
@@ -148,48 +148,6 @@ void AppendFields(std::string& head, const Headers& headers, bool keep_length) {
     if (IsHopField(headers, name) || EqualsIgnoreCase(name, "Host")) continue;
     if (!keep_length && EqualsIgnoreCase(name, "Content-Length")) continue;
     head.append(name).append(": ").append(SafeFieldValue(value)).append("\r\n");
-  }
-}
-
-// Copies a body; with `chunk` it is framed anew.
-asio::awaitable<Result<void>> CopyBody(MessageBody& body, Transport& to, bool chunk, Millis stall) {
-  while (true) {
-    CO_TRY(std::string piece, co_await body.Read(kCopyStep));
-    if (piece.empty()) break;
-    if (chunk) {
-      std::string size = fmt::format("{:x}\r\n", piece.size());
-      piece += "\r\n";
-      CO_TRYV(co_await to.Write(size, piece, stall));
-    } else {
-      CO_TRYV(co_await to.Write(piece, {}, stall));
-    }
-  }
-  if (chunk) CO_TRYV(co_await to.Write("0\r\n\r\n", {}, stall));
-  co_return Result<void>{};
-}
-
-// The head of the final response; interim ones (1xx) are dropped.
-asio::awaitable<Result<MessageParser>> ReadResponseHead(Transport& upstream, std::string& buffer, size_t limit,
-                                                        Millis deadline) {
-  MessageParser parser(MessageParser::Kind::kResponse, limit);
-  upstream.ExpireAfter(deadline);
-  while (true) {
-    auto used = parser.Feed(buffer);
-    if (!used)
-      co_return Fail(Error(ErrorKind::kUnavailable, "the server's answer was malformed: " + used.error().text));
-    buffer.erase(0, *used);
-    if (parser.head_done()) {
-      if (parser.head().status >= 200) co_return parser;
-      parser = MessageParser(MessageParser::Kind::kResponse, limit);
-      continue;
-    }
-    if (*used > 0 && !buffer.empty()) continue;
-    size_t before = buffer.size();
-    buffer.resize(before + kCopyStep);
-    Result<size_t> got = co_await upstream.ReadSome(buffer.data() + before, kCopyStep);
-    buffer.resize(before + (got ? *got : 0));
-    if (!got) co_return Fail(std::move(got).error());
-    if (*got == 0) co_return Fail(Error(ErrorKind::kUnavailable, "the server closed the connection without an answer"));
   }
 }
 

@@ -1,9 +1,11 @@
 #include "http/response_writer.h"
 
 #include <array>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "http/body.h"
 
 namespace sagebrush::http {
 namespace {
@@ -65,7 +67,8 @@ void AppendField(std::string& head, std::string_view name, std::string_view valu
   head.append(SafeFieldValue(name)).append(": ").append(SafeFieldValue(value)).append("\r\n");
 }
 
-std::string FormatHead(const Response& response, const ResponseFraming& framing, uint64_t length) {
+// Without a length the body comes in chunks, or (HTTP/1.0) ends with the connection.
+std::string FormatHead(const Response& response, const ResponseFraming& framing, std::optional<uint64_t> length) {
   std::string head = "HTTP/1.1 " + std::to_string(response.status) + " ";
   head.append(ReasonPhrase(response.status)).append("\r\n");
   for (const auto& [name, value] : response.headers) {
@@ -74,7 +77,10 @@ std::string FormatHead(const Response& response, const ResponseFraming& framing,
   AppendField(head, "x-amzn-RequestId", framing.request_id);
   AppendField(head, "x-amz-request-id", framing.request_id);
   AppendField(head, "Date", FormatHttpDate(WallClockMs()));
-  if (!HasNoBody(response.status)) AppendField(head, "Content-Length", std::to_string(length));
+  if (!HasNoBody(response.status)) {
+    if (length) AppendField(head, "Content-Length", std::to_string(*length));
+    if (!length && framing.minor_version >= 1) AppendField(head, "Transfer-Encoding", "chunked");
+  }
   if (!framing.keep_alive) {
     AppendField(head, "Connection", "close");
   } else if (framing.minor_version == 0) {
@@ -111,13 +117,20 @@ asio::awaitable<Result<void>> SendResponse(Transport& transport, io::Runtime& ru
                                            ResponseFraming framing, Millis stall) {
   const std::string* text = std::get_if<std::string>(&response.body);
   const FileBody* file = std::get_if<FileBody>(&response.body);
-  uint64_t length = text != nullptr ? text->size() : file->length;
+  const StreamBody* stream = std::get_if<StreamBody>(&response.body);
+  std::optional<uint64_t> length = text != nullptr   ? text->size()
+                                   : file != nullptr ? file->length
+                                                     : stream->reader->length();
   if (framing.head_request && response.head_length) length = *response.head_length;
   std::string head = FormatHead(response, framing, length);
   bool bodiless = framing.head_request || HasNoBody(response.status);
   std::string_view inline_body = bodiless || text == nullptr ? std::string_view() : std::string_view(*text);
   CO_TRYV(co_await transport.Write(head, inline_body, stall));
-  if (bodiless || file == nullptr || file->length == 0) co_return Result<void>{};
+  if (bodiless) co_return Result<void>{};
+  if (stream != nullptr) {
+    co_return co_await CopyBody(*stream->reader, transport, !length && framing.minor_version >= 1, stall);
+  }
+  if (file == nullptr || file->length == 0) co_return Result<void>{};
   co_return co_await transport.SendFile(runtime, file->file.get(), file->offset, file->length, stall);
 }
 

@@ -1,0 +1,90 @@
+#include "http/upstream.h"
+
+#include <sys/socket.h>
+
+#include "http/response_writer.h"
+
+namespace sagebrush::http {
+namespace {
+
+constexpr size_t kReadStep = 64 * 1024;
+constexpr size_t kHeadLimit = 64 * 1024;
+
+std::string HeadOf(const ClientRequest& request) {
+  std::string head = request.method + " " + request.target + " HTTP/1.1\r\n";
+  if (!request.headers.Has("Host")) head += "Host: localhost\r\n";
+  for (const auto& [name, value] : request.headers) {
+    head.append(SafeFieldValue(name)).append(": ").append(SafeFieldValue(value)).append("\r\n");
+  }
+  if (!request.body.empty() || request.method == "POST") {
+    head += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
+  }
+  return head + "\r\n";
+}
+
+int FamilyOf(int socket) {
+  int family = AF_UNIX;
+  socklen_t size = sizeof family;
+  ::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &size);
+  return family;
+}
+
+Transport::Socket Adopt(const asio::any_io_executor& executor, io::UniqueFd connected) {
+  int family = FamilyOf(connected.get());
+  return Transport::Socket(executor, asio::generic::stream_protocol(family, 0), connected.Release());
+}
+
+}  // namespace
+
+asio::awaitable<Result<MessageParser>> ReadResponseHead(Transport& upstream, std::string& buffer, size_t limit,
+                                                        Millis deadline) {
+  MessageParser parser(MessageParser::Kind::kResponse, limit);
+  upstream.ExpireAfter(deadline);
+  while (true) {
+    auto used = parser.Feed(buffer);
+    if (!used)
+      co_return Fail(Error(ErrorKind::kUnavailable, "the server's answer was malformed: " + used.error().text));
+    buffer.erase(0, *used);
+    if (parser.head_done()) {
+      if (parser.head().status >= 200) co_return parser;
+      parser = MessageParser(MessageParser::Kind::kResponse, limit);
+      continue;
+    }
+    if (*used > 0 && !buffer.empty()) continue;
+    size_t before = buffer.size();
+    buffer.resize(before + kReadStep);
+    Result<size_t> got = co_await upstream.ReadSome(buffer.data() + before, kReadStep);
+    buffer.resize(before + (got ? *got : 0));
+    if (!got) co_return Fail(std::move(got).error());
+    if (*got == 0) co_return Fail(Error(ErrorKind::kUnavailable, "the server closed the connection without an answer"));
+  }
+}
+
+Upstream::Upstream(const asio::any_io_executor& executor, io::UniqueFd connected)
+    : transport_(std::make_shared<Transport>(Adopt(executor, std::move(connected)))) {}
+
+asio::awaitable<Result<Upstream::Reply>> Upstream::Exchange(const ClientRequest& request, Millis deadline, Millis stall,
+                                                            bool& sent) {
+  keep_alive_ = false;
+  std::string head = HeadOf(request);
+  transport_->ExpireAfter(stall);
+  Result<size_t> first = co_await transport_->WriteSome(head, request.body);
+  sent = first.has_value();
+  if (!first) co_return Fail(std::move(first).error());
+  std::string_view rest_of_head(head), rest_of_body(request.body);
+  size_t of_head = std::min(*first, rest_of_head.size());
+  rest_of_head.remove_prefix(of_head);
+  rest_of_body.remove_prefix(*first - of_head);
+  // A server may answer and close before it has read the whole request, so a failure is no reason not to look.
+  (void)co_await transport_->Write(rest_of_head, rest_of_body, stall);
+  Result<MessageParser> parser = co_await ReadResponseHead(*transport_, buffer_, kHeadLimit, deadline);
+  if (!parser) co_return Fail(std::move(parser).error());
+  Reply reply{.head = parser->head(), .body = nullptr};
+  bool has_body = request.method != "HEAD" && reply.head.status != 204 && reply.head.status != 304;
+  bool until_eof = has_body && !reply.head.chunked && !reply.head.content_length;
+  keep_alive_ = reply.head.keep_alive && !until_eof;
+  reply.body = std::make_unique<MessageBody>(*transport_, buffer_, *std::move(parser), stall, until_eof);
+  co_return reply;
+}
+
+}  // namespace sagebrush::http
