@@ -32,7 +32,7 @@ endfunction()
 
 # Two precompiled headers: the standard library for every layer, plus Asio's coroutines where they are used.
 function(sagebrush_precompile target name)
-  if(name MATCHES "^(http|control|api|io|cli|serving)$")
+  if(name MATCHES "^(http|control|api|io|cli|serving|routing)$")
     target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_asio.h)
   else()
     target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_std.h)
