@@ -54,6 +54,7 @@ asio::awaitable<http::Response> Edge::Handle(http::Request& request) {
                                                              : nullptr;
     co_return co_await HandleJson(request, service, std::move(operation));
   }
+  if (RuntimeApi::Owns(request)) co_return co_await HandleRuntime(request);
   if (request.method == "POST" && request.path == "/" && IsForm(request)) co_return co_await HandleQuery(request);
   co_return co_await HandleS3(request);
 }
@@ -81,6 +82,24 @@ asio::awaitable<http::Response> Edge::HandleJson(http::Request& request, const J
         }
         return service->Call(operation, body, *context);
       });
+}
+
+// Without the blocking pool: a signature costs microseconds, and an invocation waits for its container only.
+asio::awaitable<http::Response> Edge::HandleRuntime(http::Request& request) {
+  size_t limit = services_.runtime.body_limit();
+  Result<std::string> body = co_await http::ReadAll(*request.body, limit);
+  if (!body && body.error().kind == ErrorKind::kResourceExhausted) {
+    co_return RuntimeApi::Refuse(413, "ValidationError",
+                                 "The request body is larger than the " + std::to_string(limit) +
+                                     " bytes that an invocation may have (--max-invocation-bytes raises it).");
+  }
+  if (!body) co_return RuntimeApi::Refuse(400, "ValidationError", body.error().message);
+  Result<CallContext> context = Verify(request, HexEncode(Sha256(*body)), false);
+  if (!context) {
+    wire::WireError error = wire::ToWireError(context.error(), wire::ErrorStyle::kJson);
+    co_return RuntimeApi::Refuse(error.status, error.code, error.message);
+  }
+  co_return co_await services_.runtime.Handle(request, *std::move(body));
 }
 
 asio::awaitable<http::Response> Edge::HandleQuery(http::Request& request) {

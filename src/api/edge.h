@@ -3,6 +3,7 @@
 #include "api/call_context.h"
 #include "api/json_service.h"
 #include "api/query_service.h"
+#include "api/runtime.h"
 #include "api/s3/s3.h"
 #include "base/clock.h"
 #include "control/credentials.h"
@@ -18,6 +19,7 @@ namespace sagebrush::api {
 // Routes, first match (contract: what the AWS clients put on the wire):
 //   GET /_sagebrush/health                            no signature; {"status":"ok",…}
 //   X-Amz-Target: SageMaker.* | Logs_20140328.*       JSON services
+//   POST /endpoints/NAME/… not signed for S3          SageMaker's runtime; verified and answered on the io threads
 //   POST / with a form body                           Query services (STS, IAM)
 //   anything else                                     S3, path style or virtual host
 class Edge {
@@ -26,6 +28,7 @@ class Edge {
     const JsonService& sagemaker;
     const JsonService& logs;
     const QueryService& query;
+    const RuntimeApi& runtime;
     S3Service& s3;
   };
   Edge(io::Runtime& runtime, Services services, const control::KeyRing& keys, const Clock& clock)
@@ -36,6 +39,7 @@ class Edge {
  private:
   http::asio::awaitable<http::Response> HandleJson(http::Request& request, const JsonService* service,
                                                    std::string operation);
+  http::asio::awaitable<http::Response> HandleRuntime(http::Request& request);
   http::asio::awaitable<http::Response> HandleQuery(http::Request& request);
   http::asio::awaitable<http::Response> HandleS3(http::Request& request);
   Result<CallContext> Verify(const http::Request& request, std::string_view payload_hash, bool is_s3) const;

@@ -145,6 +145,13 @@ std::vector<Property> MakeProperties() {
               "How long the instances of a job that are ready to start wait for those that are not; then the job "
               "fails and names the missing one.",
               "1 to 86400", 1, 86'400, &ServeOptions::gang_wait_seconds),
+      Integer("invocation_timeout_seconds", "How long an invocation waits for its endpoint's answer to begin.",
+              "1 to 86400", 1, 86'400, &ServeOptions::invocation_timeout_seconds),
+      Integer("max_invocation_bytes", "The largest body of an invocation.", "1024 to 1073741824", 1024, 1'073'741'824,
+              &ServeOptions::max_invocation_bytes),
+      File("model_server",
+           "The program that serves TensorFlow models in endpoints; empty: sagebrush-model-server beside this program.",
+           "an existing file, or empty", &ServeOptions::model_server),
       File("agent", "The program that runs one instance of a job; empty: sagebrush-agent beside this program.",
            "an existing file, or empty", &ServeOptions::agent),
       File("uv", "The uv program, which builds Python environments; empty: the one in the data directory or on PATH.",

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "api/edge.h"
+#include "api/endpoints.h"
 #include "api/iam.h"
 #include "api/logs.h"
 #include "api/sagemaker.h"
@@ -16,6 +17,8 @@
 #include "base/text.h"
 #include "cli/locations.h"
 #include "control/endpoint_config_frontend.h"
+#include "control/endpoint_frontend.h"
+#include "control/endpoint_reconciler.h"
 #include "control/model_frontend.h"
 #include "control/tag_frontend.h"
 #include "control/training_job_frontend.h"
@@ -90,7 +93,8 @@ struct Engine::Parts {
   io::UniqueFd lock;
   std::optional<control::KeyRing> keys;
   std::unique_ptr<http::CertificateAuthority> authority;
-  std::optional<io::Runtime> runtime;
+  std::optional<io::EventLoops> loops;  // connections
+  std::optional<io::Runtime> runtime;   // accepting, and the blocking pool
   std::unique_ptr<objstore::ObjectStore> objects;
   std::unique_ptr<logstore::LogStore> logs;
   std::unique_ptr<control::Database> database;
@@ -106,17 +110,24 @@ struct Engine::Parts {
   std::unique_ptr<control::TrainingJobFrontend> frontend;
   std::optional<control::ModelFrontend> model_frontend;
   std::optional<control::EndpointConfigFrontend> endpoint_config_frontend;
+  std::optional<control::EndpointTable> endpoints;
+  routing::Router router;
+  std::unique_ptr<routing::Invoker> invoker;
+  std::unique_ptr<control::EndpointReconciler> endpoint_reconciler;
+  std::unique_ptr<control::EndpointFrontend> endpoint_frontend;
   std::optional<control::TagFrontend> tag_frontend;
   api::JsonService sagemaker{"1.1"}, logs_service{"1.1"};
   api::QueryService query;
   std::optional<api::LogsApi> logs_api;
   std::unique_ptr<api::S3Service> s3;
+  std::optional<api::RuntimeApi> runtime_api;
   std::optional<api::Edge> edge;
   std::unique_ptr<http::Server> server;
   std::string endpoint;
 
   Result<void> OpenStores();
   Result<void> OpenControl();
+  Result<void> OpenEndpoints(const control::Arns& arns);
   std::vector<control::TagFrontend::Kind> TagKinds();
   Result<void> OpenServices();
   Result<void> Announce();
@@ -129,7 +140,8 @@ Result<void> Engine::Parts::OpenStores() {
   TRY(keys, control::KeyRing::Open(directory / "credentials.json"));
   TRY(authority, http::CertificateAuthority::Open(directory / "ca", HostName()));
   TRYV(authority->WriteBundle(directory / "ca" / "bundle.pem"));
-  runtime.emplace(static_cast<int>(options.io_threads), static_cast<int>(options.blocking_threads));
+  loops.emplace(static_cast<int>(options.io_threads));
+  runtime.emplace(1, static_cast<int>(options.blocking_threads));
   TRY(objects, objstore::ObjectStore::Open(directory / "objects", InstanceOwner(), clock));
   TRY(logs, logstore::LogStore::Open(directory / "logs", clock));
   TRY(database, control::Database::Open(directory / "control.db"));
@@ -156,7 +168,10 @@ Result<void> Engine::Parts::OpenControl() {
   image_options.uv = FindUv(options.uv, options.data_dir).string();
   if (image_options.uv.empty()) image_options.uv = "uv";
   image_options.wheels = options.wheels;
-  image_options.on_change = [this] { reconciler->WakeAll(); };
+  image_options.on_change = [this] {
+    reconciler->WakeAll();
+    endpoint_reconciler->WakeAll();
+  };
   images = std::make_unique<control::EnvironmentCache>(std::move(catalog), std::move(image_options));
   log_pump = std::make_unique<control::LogPump>(*driver, *logs);
   checkpoints = std::make_unique<control::CheckpointSync>(*driver, *objects);
@@ -164,7 +179,6 @@ Result<void> Engine::Parts::OpenControl() {
       *jobs, clock, control::TrainingJobFrontend::Options{arns, [this](const JobName& job) { reconciler->Wake(job); }});
   model_frontend.emplace(*models, clock, arns);
   endpoint_config_frontend.emplace(*endpoint_configs, *model_frontend, clock, arns);
-  tag_frontend.emplace(*tags, arns, TagKinds());
   control::TrainingJobReconciler::Options reconciler_options;
   reconciler_options.region = options.region;
   reconciler_options.capacity_vcpus = options.capacity_vcpus > 0
@@ -180,10 +194,36 @@ Result<void> Engine::Parts::OpenControl() {
   reconciler_options.arn_of = [this](const std::string& job) { return frontend->ArnOf(job); };
   reconciler = std::make_unique<control::TrainingJobReconciler>(
       *jobs, *images, *objects, *driver, *log_pump, *checkpoints, *keys, clock, std::move(reconciler_options));
+  TRYV(OpenEndpoints(arns));
   driver->SetListener([this](const InstanceId& id, driver::News news) {
     if (news == driver::News::kLog) return log_pump->Wake(id);
-    reconciler->WakeInstance(id);
+    if (control::EndpointOf(id).empty()) return reconciler->WakeInstance(id);
+    endpoint_reconciler->WakeInstance(id);
   });
+  return {};
+}
+
+Result<void> Engine::Parts::OpenEndpoints(const control::Arns& arns) {
+  endpoints.emplace(*database);
+  routing::Invoker::Options invoker_options;
+  invoker_options.timeout = std::chrono::seconds(options.invocation_timeout_seconds);
+  invoker = std::make_unique<routing::Invoker>(*runtime, router, *driver, std::move(invoker_options));
+  control::EndpointReconciler::Options reconciler_options;
+  reconciler_options.region = options.region;
+  reconciler_options.engine_socket = options.data_dir / "engine.sock";
+  reconciler_options.ca_bundle = options.data_dir / "ca" / "bundle.pem";
+  reconciler_options.model_server =
+      options.model_server.empty() ? BesideThisProgram("sagebrush-model-server") : options.model_server;
+  reconciler_options.owner = InstanceOwner();
+  reconciler_options.epoch = database->epoch();
+  reconciler_options.arn_of = [this](const std::string& name) { return endpoint_frontend->ArnOf(name); };
+  endpoint_reconciler = std::make_unique<control::EndpointReconciler>(
+      *endpoints, *images, *objects, *driver, *log_pump, *keys, router, *invoker, clock, std::move(reconciler_options));
+  endpoint_frontend = std::make_unique<control::EndpointFrontend>(
+      *endpoints, *endpoint_config_frontend, *model_frontend, clock,
+      control::EndpointFrontend::Options{
+          arns, [this](const control::EndpointName& name) { endpoint_reconciler->Wake(name); }});
+  tag_frontend.emplace(*tags, arns, TagKinds());
   return {};
 }
 
@@ -200,7 +240,11 @@ std::vector<control::TagFrontend::Kind> Engine::Parts::TagKinds() {
              return {};
            }},
           {"model", check(*model_frontend)},
-          {"endpoint-config", check(*endpoint_config_frontend)}};
+          {"endpoint-config", check(*endpoint_config_frontend)},
+          {"endpoint", [this](const std::string& name) -> Result<void> {
+             TRYV(endpoints->Get(control::EndpointName(name)));
+             return {};
+           }}};
 }
 
 Result<void> Engine::Parts::OpenServices() {
@@ -211,7 +255,10 @@ Result<void> Engine::Parts::OpenServices() {
   api::RegisterSts(query, installation);
   api::RegisterIam(query, installation);
   s3 = std::make_unique<api::S3Service>(*runtime, *objects, installation);
-  edge.emplace(*runtime, api::Edge::Services{sagemaker, logs_service, query, *s3}, *keys, clock);
+  api::RegisterEndpoints(sagemaker, *endpoint_frontend);
+  runtime_api.emplace(*invoker,
+                      api::RuntimeApi::Options{installation, static_cast<size_t>(options.max_invocation_bytes)});
+  edge.emplace(*runtime, api::Edge::Services{sagemaker, logs_service, query, *runtime_api, *s3}, *keys, clock);
 
   http::ServerOptions server_options;
   TRY(http::TcpEndpoint endpoint_address, ParseListen(options.listen));
@@ -219,6 +266,7 @@ Result<void> Engine::Parts::OpenServices() {
   server_options.unix_socket = options.data_dir / "engine.sock";
   server_options.unix_host = driver::kEngineAddress;  // instances are its clients
   server_options.authority = authority.get();
+  server_options.loops = &*loops;
   server = std::make_unique<http::Server>(*runtime, std::move(server_options),
                                           [this](http::Request& request) { return edge->Handle(request); });
   TRYV(server->Start());
@@ -251,6 +299,7 @@ Result<std::unique_ptr<Engine>> Engine::Open(const ServeOptions& options) {
   engine->parts_->log_pump->Start();
   engine->parts_->checkpoints->Start();
   TRYV(engine->parts_->reconciler->Start());
+  TRYV(engine->parts_->endpoint_reconciler->Start());
   TRYV(engine->parts_->Announce());
   return engine;
 }
@@ -261,6 +310,7 @@ Engine::~Engine() {
   // Whoever wakes others goes first: no hint, request or build reaches a part that is gone.
   parts_->driver->SetListener(nullptr);
   parts_->reconciler->Stop();
+  parts_->endpoint_reconciler->Stop();
   parts_->log_pump->Stop();
   parts_->checkpoints->Stop();
   parts_->images.reset();

@@ -37,9 +37,10 @@ std::string LogPump::StreamName(const JobName& job, int rank, int64_t job_create
   return job.value() + "/algo-" + std::to_string(rank + 1) + "-" + std::to_string(job_created_ms / 1000);
 }
 
-void LogPump::Watch(const InstanceId& id, std::string stream, int attempt) {
+void LogPump::Watch(const InstanceId& id, std::string stream, int attempt, std::string group) {
   std::lock_guard lock(mutex_);
-  streams_[id.value()] = {std::move(stream), static_cast<uint64_t>(attempt - 1) << kAttemptShift, std::nullopt};
+  streams_[id.value()] = {std::move(group), std::move(stream), static_cast<uint64_t>(attempt - 1) << kAttemptShift,
+                          std::nullopt};
   auto& pump_mutex = pump_mutexes_[id.value()];
   if (pump_mutex == nullptr) pump_mutex = std::make_shared<std::mutex>();
 }
@@ -70,21 +71,22 @@ Result<void> LogPump::Drain(const InstanceId& id) {
   return {};
 }
 
-Result<void> LogPump::Say(const std::string& stream, std::vector<std::string> lines, int64_t now_ms) {
+Result<void> LogPump::Say(const std::string& stream, std::vector<std::string> lines, int64_t now_ms,
+                          const std::string& group) {
   std::vector<logstore::LogEvent> events;
   for (std::string& line : lines) {
     logstore::LogEvent& event = events.emplace_back();
     event.timestamp_ms = now_ms;
     event.message = std::move(line);
   }
-  TRYV(logs_.Ingest(kTrainingJobLogGroup, stream, 0, 0, std::move(events)));
+  TRYV(logs_.Ingest(group, stream, 0, 0, std::move(events)));
   return {};
 }
 
 Result<uint64_t> LogPump::Pump(const InstanceId& id, const Target& target) {
   uint64_t recorded = target.recorded.value_or(0);
   if (!target.recorded) {
-    TRY(recorded, logs_.IngestedOffset(kTrainingJobLogGroup, target.stream));
+    TRY(recorded, logs_.IngestedOffset(target.group, target.stream));
   }
   while (true) {
     uint64_t offset = recorded > target.base ? recorded - target.base : 0;
@@ -102,8 +104,8 @@ Result<uint64_t> LogPump::Pump(const InstanceId& id, const Target& target) {
       event.message = std::move(record.line);
       events.push_back(std::move(event));
     }
-    TRY(recorded, logs_.Ingest(kTrainingJobLogGroup, target.stream, recorded, target.base + chunk->next_offset,
-                               std::move(events)));
+    TRY(recorded,
+        logs_.Ingest(target.group, target.stream, recorded, target.base + chunk->next_offset, std::move(events)));
   }
 }
 

@@ -12,6 +12,8 @@
 
 namespace sagebrush::control {
 
+inline constexpr char kTrainingJobLogGroup[] = "/aws/sagemaker/TrainingJobs";
+
 // Carries what instances print from their spools into the log store, each line once: the store records in one commit
 // the lines and the offset they were read up to, so that a crash between reading and storing repeats or loses nothing.
 // Threads: its own work queue, keyed by instance.
@@ -22,9 +24,9 @@ class LogPump {
   void Start() { queue_.Start(); }
   void Stop() { queue_.Stop(); }
 
-  // Names the stream that the instance's lines go to. Call before the instance starts, or when a restart finds it.
-  // The attempts of a job append to one stream, in order; drain an attempt's before the next one starts.
-  void Watch(const InstanceId& id, std::string stream, int attempt = 1);
+  // Names the group and the stream that the instance's lines go to. Call before the instance starts, or when a restart
+  // finds it. The attempts of a job append to one stream, in order; drain an attempt's before the next one starts.
+  void Watch(const InstanceId& id, std::string stream, int attempt = 1, std::string group = kTrainingJobLogGroup);
   void Forget(const InstanceId& id);
   // A hint that the instance has printed something.
   void Wake(const InstanceId& id);
@@ -32,14 +34,15 @@ class LogPump {
   Result<void> Drain(const InstanceId& id);
 
   // Lines of the engine's own, before the stream's instance has started; nothing when it has. Blocks.
-  Result<void> Say(const std::string& stream, std::vector<std::string> lines, int64_t now_ms);
+  Result<void> Say(const std::string& stream, std::vector<std::string> lines, int64_t now_ms,
+                   const std::string& group = kTrainingJobLogGroup);
 
   // "<job>/algo-<rank + 1>-<epoch seconds>": one per host and job, the same after a restart.
   static std::string StreamName(const JobName& job, int rank, int64_t job_created_ms);
 
  private:
   struct Target {
-    std::string stream;
+    std::string group, stream;
     uint64_t base = 0;                 // what the stream records of a spool's offset n is base + n
     std::optional<uint64_t> recorded;  // as it was after the last pumping; the store knows better
   };
@@ -53,7 +56,5 @@ class LogPump {
   std::map<std::string, std::shared_ptr<std::mutex>> pump_mutexes_;  // one pumper per instance; guarded by mutex_
   WorkQueue queue_;
 };
-
-inline constexpr char kTrainingJobLogGroup[] = "/aws/sagemaker/TrainingJobs";
 
 }  // namespace sagebrush::control

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "control/endpoint_reconciler.h"
 #include "control/instance_groups.h"
 #include "control/instance_spec.h"
 #include "control/training_job_request.h"
@@ -84,7 +85,7 @@ Result<void> TrainingJobReconciler::Recover() {
   }
   TRY(std::vector<driver::InstanceStatus> found, driver_.List());
   for (const driver::InstanceStatus& instance : found) {
-    if (ours.contains(instance.id)) continue;
+    if (ours.contains(instance.id) || !EndpointOf(instance.id).empty()) continue;
     Log(LogLevel::kWarning, "orphan_destroyed", {{"instance", instance.id.value()}});
     TRYV(driver_.Destroy(instance.id));
   }
