@@ -23,6 +23,7 @@
 #include "driver/log_spool.h"
 #include "driver/sandbox/cgroup.h"
 #include "driver/sandbox/sandbox.h"
+#include "driver/sandbox/usage.h"
 #include "driver/spec_json.h"
 
 extern char** environ;
@@ -310,6 +311,28 @@ Result<void> SandboxDriver::Release(const InstanceId& id, Epoch epoch) {
   if (status.phase > Phase::kReady || fs::exists(files.release(), error)) return {};
   FAILPOINT("driver.release.before_file");
   return io::WriteFile(files.release(), "", 0600);
+}
+
+Result<InstanceUsage> SandboxDriver::Usage(const InstanceId& id) {
+  TRYV(CheckId(id));
+  InstanceFiles files = FilesOf(id);
+  TRY(InstanceStatus status, Read(files));
+  if (status.phase == Phase::kEnded || status.phase == Phase::kLost) {
+    return Fail(NotFound("The instance " + id.value() + " is over."));
+  }
+  InstanceUsage usage;
+  Cgroup::Counted counted = Cgroup::Count(Sandbox::CgroupName(files));
+  if (!counted.cpu_ns || !counted.memory_bytes) {
+    // The second line is the init's, once there is one.
+    Result<std::string> text = io::ReadFile(files.processes());
+    std::vector<std::string_view> lines = text ? Split(*text, '\n') : std::vector<std::string_view>{};
+    std::optional<ProcessIdentity> init = lines.size() > 1 ? ProcessIdentity::Parse(lines[1]) : std::nullopt;
+    if (init && OpenProcess(*init)) usage = UsageOfProcesses(init->pid);
+  }
+  usage.cpu_ns = counted.cpu_ns.value_or(usage.cpu_ns);
+  usage.memory_bytes = counted.memory_bytes.value_or(usage.memory_bytes);
+  usage.disk_bytes = DiskUsage(files);
+  return usage;
 }
 
 Result<void> SandboxDriver::Destroy(const InstanceId& id) {

@@ -43,6 +43,7 @@ class SandboxDriver final : public Driver {
   Result<void> Destroy(const InstanceId& id) override;
   void SetListener(Listener listener) override;
   std::filesystem::path StagingDirectory(const InstanceId& id) const override;
+  Result<InstanceUsage> Usage(const InstanceId& id) override;
 
  private:
   explicit SandboxDriver(Options options) : options_(std::move(options)) {}
