@@ -10,11 +10,13 @@
 #include "api/edge.h"
 #include "api/iam.h"
 #include "api/logs.h"
+#include "api/metrics.h"
 #include "api/sagemaker.h"
 #include "api/sts.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/locations.h"
+#include "control/metrics_keeper.h"
 #include "control/training_job_frontend.h"
 #include "control/training_job_reconciler.h"
 #include "driver/sandbox/sandbox_driver.h"
@@ -47,6 +49,14 @@ fs::path ImagesFile(const ServeOptions& options) {
   fs::path file = options.data_dir / "images.toml";
   std::error_code ignored;
   return fs::is_regular_file(file, ignored) ? file : fs::path();
+}
+
+metricstore::Retention MetricRetention(const ServeOptions& options) {
+  constexpr int64_t kHourMs = metricstore::Retention::kHourMs, kDayMs = 24 * kHourMs;
+  return {.seconds_ms = options.metrics_seconds_hours * kHourMs,
+          .minutes_ms = options.metrics_minutes_days * kDayMs,
+          .five_minutes_ms = options.metrics_five_minutes_days * kDayMs,
+          .hours_ms = options.metrics_hours_days * kDayMs};
 }
 
 std::string HostName() {
@@ -90,18 +100,24 @@ struct Engine::Parts {
   std::optional<io::Runtime> runtime;
   std::unique_ptr<objstore::ObjectStore> objects;
   std::unique_ptr<logstore::LogStore> logs;
+  std::unique_ptr<metricstore::MetricStore> metrics;
+  std::optional<metricstore::Recorder> recorder;
   std::unique_ptr<control::Database> database;
   std::unique_ptr<driver::SandboxDriver> driver;
   std::optional<control::TrainingJobTable> jobs;
   std::optional<control::TagTable> tags;
+  std::optional<control::InstanceMetrics> instance_metrics;
+  std::optional<control::TrainingMetrics> training_metrics;
+  std::unique_ptr<control::MetricsKeeper> metrics_keeper;
   std::unique_ptr<control::TrainingJobReconciler> reconciler;  // declared before what calls it
   std::unique_ptr<control::LogPump> log_pump;
   std::unique_ptr<control::CheckpointSync> checkpoints;
   std::unique_ptr<control::EnvironmentCache> images;
   std::unique_ptr<control::TrainingJobFrontend> frontend;
-  api::JsonService sagemaker{"1.1"}, logs_service{"1.1"};
+  api::JsonService sagemaker{"1.1"}, logs_service{"1.1"}, metrics_service{"1.0"};
   api::QueryService query;
   std::optional<api::LogsApi> logs_api;
+  std::optional<api::MetricsApi> metrics_api;
   std::unique_ptr<api::S3Service> s3;
   std::optional<api::Edge> edge;
   std::unique_ptr<http::Server> server;
@@ -123,6 +139,8 @@ Result<void> Engine::Parts::OpenStores() {
   runtime.emplace(static_cast<int>(options.io_threads), static_cast<int>(options.blocking_threads));
   TRY(objects, objstore::ObjectStore::Open(directory / "objects", InstanceOwner(), clock));
   TRY(logs, logstore::LogStore::Open(directory / "logs", clock));
+  TRY(metrics, metricstore::MetricStore::Open(directory / "metrics", clock, MetricRetention(options)));
+  recorder.emplace(*metrics, clock);
   TRY(database, control::Database::Open(directory / "control.db"));
   return {};
 }
@@ -147,11 +165,16 @@ Result<void> Engine::Parts::OpenControl() {
   image_options.on_change = [this] { reconciler->WakeAll(); };
   images = std::make_unique<control::EnvironmentCache>(std::move(catalog), std::move(image_options));
   log_pump = std::make_unique<control::LogPump>(*driver, *logs);
+  instance_metrics.emplace(*driver, *metrics, clock);
+  training_metrics.emplace(*metrics, *logs, *instance_metrics);
+  metrics_keeper = std::make_unique<control::MetricsKeeper>(*recorder, *instance_metrics, *metrics);
+  log_pump->SetFollower(
+      [this](const InstanceId& id, uint64_t recorded) { return training_metrics->CatchUp(id, recorded); });
   checkpoints = std::make_unique<control::CheckpointSync>(*driver, *objects);
   frontend = std::make_unique<control::TrainingJobFrontend>(
       *jobs, *tags, clock,
       control::TrainingJobFrontend::Options{options.account, options.region,
-                                            [this](const JobName& job) { reconciler->Wake(job); }});
+                                            [this](const JobName& job) { reconciler->Wake(job); }, &*training_metrics});
   control::TrainingJobReconciler::Options reconciler_options;
   reconciler_options.region = options.region;
   reconciler_options.capacity_vcpus = options.capacity_vcpus > 0
@@ -164,6 +187,7 @@ Result<void> Engine::Parts::OpenControl() {
   reconciler_options.commands = FindCommands();
   reconciler_options.owner = owner;
   reconciler_options.epoch = database->epoch();
+  reconciler_options.metrics = &*training_metrics;
   reconciler_options.arn_of = [this](const std::string& job) { return frontend->ArnOf(job); };
   reconciler = std::make_unique<control::TrainingJobReconciler>(
       *jobs, *images, *objects, *driver, *log_pump, *checkpoints, *keys, clock, std::move(reconciler_options));
@@ -179,10 +203,13 @@ Result<void> Engine::Parts::OpenServices() {
   api::RegisterSageMaker(sagemaker, *frontend);
   logs_api.emplace(*logs, clock, installation);
   logs_api->Register(logs_service);
+  metrics_api.emplace(*metrics, clock);
+  metrics_api->Register(metrics_service);
+  metrics_api->Register(query);
   api::RegisterSts(query, installation);
   api::RegisterIam(query, installation);
   s3 = std::make_unique<api::S3Service>(*runtime, *objects, installation);
-  edge.emplace(*runtime, api::Edge::Services{sagemaker, logs_service, query, *s3}, *keys, clock);
+  edge.emplace(*runtime, api::Edge::Services{sagemaker, logs_service, metrics_service, query, *s3}, *keys, clock);
 
   http::ServerOptions server_options;
   TRY(http::TcpEndpoint endpoint_address, ParseListen(options.listen));
@@ -220,6 +247,7 @@ Result<std::unique_ptr<Engine>> Engine::Open(const ServeOptions& options) {
   std::unique_ptr<Engine> engine(new Engine(std::move(parts)));
   engine->parts_->log_pump->Start();
   engine->parts_->checkpoints->Start();
+  engine->parts_->metrics_keeper->Start();
   TRYV(engine->parts_->reconciler->Start());
   TRYV(engine->parts_->Announce());
   return engine;
@@ -233,6 +261,7 @@ Engine::~Engine() {
   parts_->reconciler->Stop();
   parts_->log_pump->Stop();
   parts_->checkpoints->Stop();
+  parts_->metrics_keeper->Stop();
   parts_->images.reset();
   Log(LogLevel::kInfo, "engine_stopped");
 }

@@ -19,6 +19,11 @@ struct ServeOptions {
   int64_t gang_wait_seconds = 900;     // how long ready instances of a job wait for its others
   std::filesystem::path agent;         // empty: sagebrush-agent beside this program
   std::filesystem::path uv;            // empty: looked up, see FindUv in cli/locations.h
+  // How long values of metrics are kept by the second (hours), by the minute, five minutes and hour (days).
+  int64_t metrics_seconds_hours = 3;
+  int64_t metrics_minutes_days = 15;
+  int64_t metrics_five_minutes_days = 63;
+  int64_t metrics_hours_days = 455;
   int64_t io_threads = 2;
   int64_t blocking_threads = 16;
   std::string log_level = "info";  // debug, info, warning, error

@@ -75,6 +75,9 @@ class FormReader {
 
   // A text that is no number or boolean stays a string, which the walker then refuses by name.
   static json::value ReadScalar(Kind kind, const std::string& text) {
+    if (kind == Kind::kTimestamp) {
+      if (std::optional<int64_t> ms = ParseIso8601(text)) return static_cast<double>(*ms) / 1000;
+    }
     if (kind == Kind::kBoolean && (text == "true" || text == "false")) return text == "true";
     if (kind != Kind::kString && kind != Kind::kBoolean) {
       boost::system::error_code error;
