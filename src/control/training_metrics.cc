@@ -32,26 +32,36 @@ MeasuredInstance MeasuredInstanceOf(const sm::CreateTrainingJobRequest& request,
 void TrainingMetrics::Watch(const InstanceId& id, int rank, const std::string& stream,
                             const TrainingJobRecord& record) {
   instances_.Watch(id, MeasuredInstanceOf(record.request, rank), !record.state.start_intended);
-  const auto& definitions = record.request.AlgorithmSpecification->MetricDefinitions;
-  if (definitions.empty()) return;
+  if (record.request.AlgorithmSpecification->MetricDefinitions.empty()) return;
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<const Wanted> wanted = WantedOf(record.request);
+  if (wanted != nullptr) targets_[id] = std::make_shared<Target>(Target{stream, std::move(wanted)});
+}
+
+std::shared_ptr<const TrainingMetrics::Wanted> TrainingMetrics::WantedOf(const sm::CreateTrainingJobRequest& request) {
+  std::weak_ptr<const Wanted>& known = wanted_[request.TrainingJobName];
+  if (std::shared_ptr<const Wanted> wanted = known.lock()) return wanted;
+  const auto& definitions = request.AlgorithmSpecification->MetricDefinitions;
   Result<MetricExtractor> extractor = MetricExtractor::Compile(definitions);
   if (!extractor) {  // only of a job that was created before expressions were checked
     Log(LogLevel::kWarning, "metric_definitions_unusable",
-        {{"job", record.request.TrainingJobName}, {"error", extractor.error().message}});
-    return;
+        {{"job", request.TrainingJobName}, {"error", extractor.error().message}});
+    return nullptr;
   }
-  std::vector<std::string> names;
-  for (const sm::MetricDefinition& definition : definitions) names.push_back(definition.Name);
-  auto target =
-      std::make_shared<Target>(Target{record.request.TrainingJobName, stream, std::move(names), *std::move(extractor)});
-  std::lock_guard lock(mutex_);
-  targets_[id] = std::move(target);
+  std::vector<metricstore::Metric> metrics;
+  for (const sm::MetricDefinition& definition : definitions) {
+    metrics.push_back(MetricOf(request.TrainingJobName, definition.Name));
+  }
+  auto wanted = std::make_shared<const Wanted>(Wanted{std::move(metrics), *std::move(extractor)});
+  known = wanted;
+  return wanted;
 }
 
 void TrainingMetrics::Forget(const InstanceId& id) {
   instances_.Forget(id);
   std::lock_guard lock(mutex_);
   targets_.erase(id);
+  std::erase_if(wanted_, [](const auto& entry) { return entry.second.expired(); });
 }
 
 Result<void> TrainingMetrics::CatchUp(const InstanceId& id, uint64_t stored) {
@@ -83,9 +93,9 @@ Result<void> TrainingMetrics::Read(const Target& target) {
     if (page->events.empty()) return {};
     std::vector<metricstore::Datum> data;
     for (const logstore::LogEvent& event : page->events) {
-      for (const ExtractedMetric& found : target.extractor.Extract(event.message)) {
+      for (const ExtractedMetric& found : target.wanted->extractor.Extract(event.message)) {
         metricstore::Datum& datum = data.emplace_back();
-        datum.metric = MetricOf(target.job, target.names[found.definition]);
+        datum.metric = target.wanted->metrics[found.definition];
         datum.timestamp_ms = event.timestamp_ms;
         datum.high_resolution = true;
         datum.values.Add(found.value);

@@ -37,20 +37,26 @@ class TrainingMetrics {
   Result<std::vector<gen::sagemaker::MetricData>> LastValues(const gen::sagemaker::CreateTrainingJobRequest& request);
 
  private:
-  struct Target {
-    std::string job, stream;
-    std::vector<std::string> names;  // of the definitions
+  // What a job looks for in its lines; shared by its instances.
+  struct Wanted {
+    std::vector<metricstore::Metric> metrics;  // by definition
     MetricExtractor extractor;
+  };
+  struct Target {
+    std::string stream;
+    std::shared_ptr<const Wanted> wanted;
     bool looked = false;  // by this engine
     uint64_t stored = 0;  // at the last look
   };
+  std::shared_ptr<const Wanted> WantedOf(const gen::sagemaker::CreateTrainingJobRequest& request);
   Result<void> Read(const Target& target);
 
   metricstore::MetricStore& store_;
   logstore::LogStore& logs_;
   InstanceMetrics& instances_;
   std::mutex mutex_;
-  std::map<InstanceId, std::shared_ptr<Target>> targets_;  // guarded by mutex_
+  std::map<InstanceId, std::shared_ptr<Target>> targets_;      // guarded by mutex_
+  std::map<std::string, std::weak_ptr<const Wanted>> wanted_;  // by job; guarded by mutex_
 };
 
 }  // namespace sagebrush::control
