@@ -197,7 +197,8 @@ void MetricsApi::Register(QueryService& service) {
   auto add = [&]<class Request, class Reply>(const char* name, Result<Reply> (MetricsApi::*method)(const Request&)) {
     service.Register<Request, Reply>(
         kVersion, kXmlNamespace, name,
-        [this, method](const Request& request, const CallContext&) { return (this->*method)(request); });
+        [this, method](const Request& request, const CallContext&) { return (this->*method)(request); },
+        wire::UnknownMembers::kRefused);
   };
   add("PutMetricData", &MetricsApi::PutMetricData);
   add("GetMetricStatistics", &MetricsApi::GetMetricStatistics);

@@ -346,6 +346,11 @@ TEST_F(MetricsApiTest, SpeaksBothProtocols) {
                     {"Period", "7"},
                     {"Statistics.member.1", "Average"}}),
               HasSubstr("<Code>InvalidParameterValue</Code>"));
+  EXPECT_THAT(call({{"Action", "ListMetrics"}, {"Namespace", "space"}, {"Dimensions", ""}}),
+              HasSubstr("<MetricName>q</MetricName>"));
+  EXPECT_THAT(
+      call({{"Action", "ListMetrics"}, {"Dimensions.member.1.Name", "n"}, {"Dimensions.member.1.Nonsense", "1"}}),
+      HasSubstr("'Dimensions.member.1.Nonsense' is no member of ListMetricsInput"));
 }
 
 }  // namespace
