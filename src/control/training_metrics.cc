@@ -49,6 +49,7 @@ std::shared_ptr<const TrainingMetrics::Wanted> TrainingMetrics::WantedOf(const s
     return nullptr;
   }
   std::vector<metricstore::Metric> metrics;
+  metrics.reserve(definitions.size());
   for (const sm::MetricDefinition& definition : definitions) {
     metrics.push_back(MetricOf(request.TrainingJobName, definition.Name));
   }
@@ -110,6 +111,7 @@ Result<std::vector<sm::MetricData>> TrainingMetrics::LastValues(const sm::Create
   const auto& definitions = request.AlgorithmSpecification->MetricDefinitions;
   if (definitions.empty()) return list;
   std::vector<metricstore::Metric> metrics;
+  metrics.reserve(definitions.size());
   for (const sm::MetricDefinition& definition : definitions) {
     metrics.push_back(MetricOf(request.TrainingJobName, definition.Name));
   }

@@ -15,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kMostFiles = 50'000;  // some 50 ms
+constexpr int kDeepest = 64;        // each level is an open directory of the engine's
 constexpr int64_t kBlockBytes = 512;
 
 struct Process {
@@ -53,6 +54,7 @@ void AddTree(const fs::path& top, int& files, int64_t& bytes) {
   for (fs::recursive_directory_iterator entry(top, options, error), end; !error && entry != end;
        entry.increment(error)) {
     if (++files > kMostFiles) return;
+    if (entry.depth() >= kDeepest) entry.disable_recursion_pending();
     struct stat info{};
     if (::lstat(entry->path().c_str(), &info) == 0) bytes += info.st_blocks * kBlockBytes;
   }

@@ -15,7 +15,7 @@ namespace sagebrush::driver {
 InstanceUsage UsageOfProcesses(pid_t root);
 
 // What lies on disk in the instance's private layers, /opt/ml and archives; links to stored objects are not its own.
-// Looks at a bounded number of files: an instance with more uses more than this.
+// Looks at a bounded number of files to a bounded depth: an instance with more uses more than this.
 int64_t DiskUsage(const InstanceFiles& files);
 
 }  // namespace sagebrush::driver

@@ -34,6 +34,10 @@ TEST(Usage, OfTheDiskLeavesOutWhatIsStaged) {
     std::filesystem::create_directories(path.parent_path());
     ASSERT_TRUE(io::WriteFile(path, content));
   }
+  std::filesystem::path deep = files.ml() / "model";
+  for (int level = 0; level < 100; ++level) deep /= "d";
+  std::filesystem::create_directories(deep);
+  ASSERT_TRUE(io::WriteFile(deep / "e", content));
   int64_t bytes = DiskUsage(files);
   EXPECT_GE(bytes, 3 << 20);
   EXPECT_LT(bytes, 4 << 20);
