@@ -12,6 +12,7 @@ import gang_simulated
 import gang_start
 import horovod_ratio
 import log_latency
+import metrics_record
 import ps_ratio
 import serving_memory
 import serving_openvino
@@ -23,8 +24,8 @@ import start_latency
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start, gang_simulated,
-                                                 horovod_ratio, ps_ratio, serving_overhead, serving_throughput,
-                                                 serving_peers, serving_swap, serving_memory,
+                                                 horovod_ratio, ps_ratio, metrics_record, serving_overhead,
+                                                 serving_throughput, serving_peers, serving_swap, serving_memory,
                                                  serving_openvino)}
 
 

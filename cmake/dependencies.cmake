@@ -13,6 +13,8 @@ find_package(prometheus-cpp REQUIRED COMPONENTS core)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 add_library(PCRE2::PCRE2 ALIAS PkgConfig::PCRE2)
+pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
+add_library(RE2::RE2 ALIAS PkgConfig::RE2)
 
 # OpenSSL and zlib, shared as a rule. A program with the property SAGEBRUSH_STATIC_CRYPTO gets them as archives: one that
 # opens TensorFlow's library, whose own BoringSSL and zlib would otherwise be bound to the shared ones half way.

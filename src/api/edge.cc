@@ -1,5 +1,6 @@
 #include "api/edge.h"
 
+#include "base/gzip.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "wire/errors.h"
@@ -34,6 +35,22 @@ bool IsForm(const http::Request& request) {
   return request.headers.Get("Content-Type").starts_with("application/x-www-form-urlencoded");
 }
 
+// The body without the compression that clients give large ones; the signature is of what came.
+Result<std::string> Unpacked(const http::Request& request, std::string_view body) {
+  std::string_view encoding = Trim(request.headers.Get("Content-Encoding"));
+  if (encoding.empty() || EqualsIgnoreCase(encoding, "identity")) return std::string(body);
+  if (!EqualsIgnoreCase(encoding, "gzip")) {
+    return Fail(InvalidArgument(
+        "Content-Encoding '" + std::string(encoding) + "' is not supported: send the body as it is, or with gzip.",
+        "SerializationException"));
+  }
+  Gunzip gunzip(kLargestCallBytes);
+  Result<void> added = gunzip.Add(body);
+  Result<std::string> plain = added ? std::move(gunzip).Finish() : Fail(std::move(added).error());
+  if (!plain && plain.error().kind == ErrorKind::kInvalidArgument) plain.error().code = "SerializationException";
+  return plain;
+}
+
 http::Response Health() {
   http::Response response;
   response.headers.Add("Content-Type", "application/json");
@@ -49,9 +66,10 @@ asio::awaitable<http::Response> Edge::Handle(http::Request& request) {
     size_t dot = target->find('.');
     std::string_view prefix = std::string_view(*target).substr(0, dot);
     std::string operation = dot == std::string::npos ? std::string() : target->substr(dot + 1);
-    const JsonService* service = prefix == "SageMaker"       ? &services_.sagemaker
-                                 : prefix == "Logs_20140328" ? &services_.logs
-                                                             : nullptr;
+    const JsonService* service = prefix == "SageMaker"                       ? &services_.sagemaker
+                                 : prefix == "Logs_20140328"                 ? &services_.logs
+                                 : prefix == "GraniteServiceVersion20100801" ? &services_.metrics
+                                                                             : nullptr;
     co_return co_await HandleJson(request, service, std::move(operation));
   }
   if (RuntimeApi::Owns(request)) co_return co_await HandleRuntime(request);
@@ -76,11 +94,14 @@ asio::awaitable<http::Response> Edge::HandleJson(http::Request& request, const J
         if (!context) return ErrorReply(context.error(), wire::ErrorStyle::kJson, request);
         if (service == nullptr) {
           return ErrorReply(InvalidArgument("X-Amz-Target '" + std::string(request.headers.Get("X-Amz-Target")) +
-                                                "' names no service that Sagebrush offers (SageMaker, Logs_20140328).",
+                                                "' names no service that Sagebrush offers (SageMaker, Logs_20140328, "
+                                                "GraniteServiceVersion20100801).",
                                             "UnknownOperationException"),
                             wire::ErrorStyle::kJson, request);
         }
-        return service->Call(operation, body, *context);
+        Result<std::string> plain = Unpacked(request, body);
+        if (!plain) return ErrorReply(plain.error(), wire::ErrorStyle::kJson, request);
+        return service->Call(operation, *plain, *context);
       });
 }
 
@@ -108,7 +129,9 @@ asio::awaitable<http::Response> Edge::HandleQuery(http::Request& request) {
   co_return co_await io::OnBlockingPool(runtime_, [this, &request, body = *std::move(body)] {
     Result<CallContext> context = Verify(request, HexEncode(Sha256(body)), false);
     if (!context) return ErrorReply(context.error(), wire::ErrorStyle::kQuery, request);
-    Result<wire::Form> form = wire::ParseForm(body);
+    Result<std::string> plain = Unpacked(request, body);
+    if (!plain) return QueryService::Refuse(plain.error(), *context);
+    Result<wire::Form> form = wire::ParseForm(*plain);
     if (!form) return QueryService::Refuse(form.error(), *context);
     return services_.query.Call(*form, *context);
   });

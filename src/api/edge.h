@@ -18,15 +18,17 @@ namespace sagebrush::api {
 //
 // Routes, first match (contract: what the AWS clients put on the wire):
 //   GET /_sagebrush/health                            no signature; {"status":"ok",…}
-//   X-Amz-Target: SageMaker.* | Logs_20140328.*       JSON services
+//   X-Amz-Target: SageMaker.* | Logs_20140328.* |     JSON services; CloudWatch's clients compress large bodies
+//                 GraniteServiceVersion20100801.*
 //   POST /endpoints/NAME/… not signed for S3          SageMaker's runtime; verified and answered on the io threads
-//   POST / with a form body                           Query services (STS, IAM)
+//   POST / with a form body                           Query services (STS, IAM, CloudWatch of older clients)
 //   anything else                                     S3, path style or virtual host
 class Edge {
  public:
   struct Services {
     const JsonService& sagemaker;
     const JsonService& logs;
+    const JsonService& metrics;
     const QueryService& query;
     const RuntimeApi& runtime;
     S3Service& s3;

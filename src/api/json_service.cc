@@ -34,8 +34,15 @@ http::Response JsonService::Call(std::string_view operation, std::string_view bo
     Log(LogLevel::kError, "api_call_failed",
         {{"operation", operation}, {"request_id", context.request_id}, {"error", reply.error().message}});
   }
+  std::string query_error;
+  if (auto exception = query_exceptions_.find(error.code); exception != query_exceptions_.end()) {
+    query_error = fmt::format("{};{}", error.code, error.status >= 500 ? "Receiver" : "Sender");
+    error.code = exception->second;
+  }
   std::string text = wire::ErrorBody(error, wire::ErrorStyle::kJson, context.request_id);
-  return MakeReply(error.status, json_version_, std::move(text), context);
+  http::Response response = MakeReply(error.status, json_version_, std::move(text), context);
+  if (!query_error.empty()) response.headers.Add("x-amzn-query-error", query_error);
+  return response;
 }
 
 }  // namespace sagebrush::api

@@ -20,11 +20,13 @@ class QueryService {
  public:
   template <class Request, class Reply>
   void Register(std::string version, std::string xml_namespace, std::string action,
-                std::function<Result<Reply>(const Request&, const CallContext&)> handler) {
+                std::function<Result<Reply>(const Request&, const CallContext&)> handler,
+                wire::UnknownMembers unknown = wire::UnknownMembers::kIgnored) {
     actions_[{std::move(version), std::move(action)}] = {
         std::move(xml_namespace),
-        [handler = std::move(handler)](const wire::Form& form, const CallContext& context) -> Result<std::string> {
-          TRY(Request request, wire::FromForm<Request>(form));
+        [handler = std::move(handler), unknown](const wire::Form& form,
+                                                const CallContext& context) -> Result<std::string> {
+          TRY(Request request, wire::FromForm<Request>(form, unknown));
           TRY(Reply reply, handler(request, context));
           return wire::ToXml(reply);
         }};

@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace sagebrush {
 
@@ -34,7 +36,9 @@ class ManualClock final : public Clock {
   std::atomic<int64_t> now_ms_;
 };
 
-std::string FormatIso8601(int64_t epoch_ms);       // 2026-01-31T12:34:56.789Z
+std::string FormatIso8601(int64_t epoch_ms);  // 2026-01-31T12:34:56.789Z
+// 2026-01-31T12:34:56Z, with any number of digits after the second; nullopt for any other form.
+std::optional<int64_t> ParseIso8601(std::string_view text);
 std::string FormatIso8601Basic(int64_t epoch_ms);  // 20260131T123456Z, as in SigV4
 std::string FormatHttpDate(int64_t epoch_ms);      // Sat, 31 Jan 2026 12:34:56 GMT
 

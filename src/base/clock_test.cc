@@ -29,5 +29,15 @@ TEST(ClockTest, TheSystemClockIsTheWallClock) {
   EXPECT_LE(monotonic, MonotonicMs());
 }
 
+TEST(ClockTest, ReadsIso8601) {
+  EXPECT_EQ(ParseIso8601("1970-01-01T00:00:00Z"), 0);
+  EXPECT_EQ(ParseIso8601("2026-01-31T12:34:56.789Z"), 1'769'862'896'789);
+  EXPECT_EQ(FormatIso8601(*ParseIso8601("2024-02-29T23:59:59.1Z")), "2024-02-29T23:59:59.100Z");
+  for (const char* text : {"", "2026-01-31", "2026-02-30T00:00:00Z", "2026-01-31T12:34:56", "2026-01-31T12:34:56.Z",
+                           "2026-01-31 12:34:56Z", "2026-01-31T24:00:00Z", "2026-01-31T12:34:56.1xZ"}) {
+    EXPECT_EQ(ParseIso8601(text), std::nullopt) << text;
+  }
+}
+
 }  // namespace
 }  // namespace sagebrush

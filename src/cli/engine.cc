@@ -11,6 +11,7 @@
 #include "api/endpoints.h"
 #include "api/iam.h"
 #include "api/logs.h"
+#include "api/metrics.h"
 #include "api/sagemaker.h"
 #include "api/sts.h"
 #include "base/log.h"
@@ -19,6 +20,7 @@
 #include "control/endpoint_config_frontend.h"
 #include "control/endpoint_frontend.h"
 #include "control/endpoint_reconciler.h"
+#include "control/metrics_keeper.h"
 #include "control/model_frontend.h"
 #include "control/tag_frontend.h"
 #include "control/training_job_frontend.h"
@@ -53,6 +55,14 @@ fs::path ImagesFile(const ServeOptions& options) {
   fs::path file = options.data_dir / "images.toml";
   std::error_code ignored;
   return fs::is_regular_file(file, ignored) ? file : fs::path();
+}
+
+metricstore::Retention MetricRetention(const ServeOptions& options) {
+  constexpr int64_t kHourMs = metricstore::Retention::kHourMs, kDayMs = 24 * kHourMs;
+  return {.seconds_ms = options.metrics_seconds_hours * kHourMs,
+          .minutes_ms = options.metrics_minutes_days * kDayMs,
+          .five_minutes_ms = options.metrics_five_minutes_days * kDayMs,
+          .hours_ms = options.metrics_hours_days * kDayMs};
 }
 
 std::string HostName() {
@@ -97,12 +107,17 @@ struct Engine::Parts {
   std::optional<io::Runtime> runtime;   // accepting, and the blocking pool
   std::unique_ptr<objstore::ObjectStore> objects;
   std::unique_ptr<logstore::LogStore> logs;
+  std::unique_ptr<metricstore::MetricStore> metrics;
+  std::optional<metricstore::Recorder> recorder;
   std::unique_ptr<control::Database> database;
   std::unique_ptr<driver::SandboxDriver> driver;
   std::optional<control::TrainingJobTable> jobs;
   std::optional<control::TagTable> tags;
   std::optional<control::ModelTable> models;
   std::optional<control::EndpointConfigTable> endpoint_configs;
+  std::optional<control::InstanceMetrics> instance_metrics;
+  std::optional<control::TrainingMetrics> training_metrics;
+  std::unique_ptr<control::MetricsKeeper> metrics_keeper;
   std::unique_ptr<control::TrainingJobReconciler> reconciler;  // declared before what calls it
   std::unique_ptr<control::LogPump> log_pump;
   std::unique_ptr<control::CheckpointSync> checkpoints;
@@ -113,12 +128,14 @@ struct Engine::Parts {
   std::optional<control::EndpointTable> endpoints;
   routing::Router router;
   std::unique_ptr<routing::Invoker> invoker;
+  std::optional<control::EndpointMetrics> endpoint_metrics;
   std::unique_ptr<control::EndpointReconciler> endpoint_reconciler;
   std::unique_ptr<control::EndpointFrontend> endpoint_frontend;
   std::optional<control::TagFrontend> tag_frontend;
-  api::JsonService sagemaker{"1.1"}, logs_service{"1.1"};
+  api::JsonService sagemaker{"1.1"}, logs_service{"1.1"}, metrics_service{"1.0"};
   api::QueryService query;
   std::optional<api::LogsApi> logs_api;
+  std::optional<api::MetricsApi> metrics_api;
   std::unique_ptr<api::S3Service> s3;
   std::optional<api::RuntimeApi> runtime_api;
   std::optional<api::Edge> edge;
@@ -144,6 +161,8 @@ Result<void> Engine::Parts::OpenStores() {
   runtime.emplace(1, static_cast<int>(options.blocking_threads));
   TRY(objects, objstore::ObjectStore::Open(directory / "objects", InstanceOwner(), clock));
   TRY(logs, logstore::LogStore::Open(directory / "logs", clock));
+  TRY(metrics, metricstore::MetricStore::Open(directory / "metrics", clock, MetricRetention(options)));
+  recorder.emplace(*metrics, clock);
   TRY(database, control::Database::Open(directory / "control.db"));
   return {};
 }
@@ -174,9 +193,16 @@ Result<void> Engine::Parts::OpenControl() {
   };
   images = std::make_unique<control::EnvironmentCache>(std::move(catalog), std::move(image_options));
   log_pump = std::make_unique<control::LogPump>(*driver, *logs);
+  instance_metrics.emplace(*driver, *metrics, clock);
+  training_metrics.emplace(*metrics, *logs, *instance_metrics);
+  metrics_keeper = std::make_unique<control::MetricsKeeper>(*recorder, *instance_metrics, *metrics);
+  log_pump->SetFollower(
+      [this](const InstanceId& id, uint64_t recorded) { return training_metrics->CatchUp(id, recorded); });
   checkpoints = std::make_unique<control::CheckpointSync>(*driver, *objects);
   frontend = std::make_unique<control::TrainingJobFrontend>(
-      *jobs, clock, control::TrainingJobFrontend::Options{arns, [this](const JobName& job) { reconciler->Wake(job); }});
+      *jobs, clock,
+      control::TrainingJobFrontend::Options{arns, [this](const JobName& job) { reconciler->Wake(job); },
+                                            &*training_metrics});
   model_frontend.emplace(*models, clock, arns);
   endpoint_config_frontend.emplace(*endpoint_configs, *model_frontend, clock, arns);
   control::TrainingJobReconciler::Options reconciler_options;
@@ -191,6 +217,7 @@ Result<void> Engine::Parts::OpenControl() {
   reconciler_options.commands = FindCommands();
   reconciler_options.owner = owner;
   reconciler_options.epoch = database->epoch();
+  reconciler_options.metrics = &*training_metrics;
   reconciler_options.arn_of = [this](const std::string& job) { return frontend->ArnOf(job); };
   reconciler = std::make_unique<control::TrainingJobReconciler>(
       *jobs, *images, *objects, *driver, *log_pump, *checkpoints, *keys, clock, std::move(reconciler_options));
@@ -206,7 +233,9 @@ Result<void> Engine::Parts::OpenControl() {
 Result<void> Engine::Parts::OpenEndpoints(const control::Arns& arns) {
   endpoints.emplace(*database);
   routing::Invoker::Options invoker_options;
+  endpoint_metrics.emplace(*recorder, *instance_metrics);
   invoker_options.timeout = std::chrono::seconds(options.invocation_timeout_seconds);
+  invoker_options.observe = [this](const routing::InvocationRecord& record) { endpoint_metrics->Invoked(record); };
   invoker = std::make_unique<routing::Invoker>(*runtime, router, *driver, std::move(invoker_options));
   control::EndpointReconciler::Options reconciler_options;
   reconciler_options.region = options.region;
@@ -217,6 +246,7 @@ Result<void> Engine::Parts::OpenEndpoints(const control::Arns& arns) {
   reconciler_options.owner = InstanceOwner();
   reconciler_options.epoch = database->epoch();
   reconciler_options.arn_of = [this](const std::string& name) { return endpoint_frontend->ArnOf(name); };
+  reconciler_options.metrics = &*endpoint_metrics;
   endpoint_reconciler = std::make_unique<control::EndpointReconciler>(
       *endpoints, *images, *objects, *driver, *log_pump, *keys, router, *invoker, clock, std::move(reconciler_options));
   endpoint_frontend = std::make_unique<control::EndpointFrontend>(
@@ -252,13 +282,17 @@ Result<void> Engine::Parts::OpenServices() {
   api::RegisterSageMaker(sagemaker, {*frontend, *model_frontend, *endpoint_config_frontend, *tag_frontend});
   logs_api.emplace(*logs, clock, installation);
   logs_api->Register(logs_service);
+  metrics_api.emplace(*metrics, clock);
+  metrics_api->Register(metrics_service);
+  metrics_api->Register(query);
   api::RegisterSts(query, installation);
   api::RegisterIam(query, installation);
   s3 = std::make_unique<api::S3Service>(*runtime, *objects, installation);
   api::RegisterEndpoints(sagemaker, *endpoint_frontend);
   runtime_api.emplace(*invoker,
                       api::RuntimeApi::Options{installation, static_cast<size_t>(options.max_invocation_bytes)});
-  edge.emplace(*runtime, api::Edge::Services{sagemaker, logs_service, query, *runtime_api, *s3}, *keys, clock);
+  edge.emplace(*runtime, api::Edge::Services{sagemaker, logs_service, metrics_service, query, *runtime_api, *s3}, *keys,
+               clock);
 
   http::ServerOptions server_options;
   TRY(http::TcpEndpoint endpoint_address, ParseListen(options.listen));
@@ -298,6 +332,7 @@ Result<std::unique_ptr<Engine>> Engine::Open(const ServeOptions& options) {
   std::unique_ptr<Engine> engine(new Engine(std::move(parts)));
   engine->parts_->log_pump->Start();
   engine->parts_->checkpoints->Start();
+  engine->parts_->metrics_keeper->Start();
   TRYV(engine->parts_->reconciler->Start());
   TRYV(engine->parts_->endpoint_reconciler->Start());
   TRYV(engine->parts_->Announce());
@@ -313,6 +348,7 @@ Engine::~Engine() {
   parts_->endpoint_reconciler->Stop();
   parts_->log_pump->Stop();
   parts_->checkpoints->Stop();
+  parts_->metrics_keeper->Stop();
   parts_->images.reset();
   Log(LogLevel::kInfo, "engine_stopped");
 }

@@ -22,6 +22,11 @@ struct ServeOptions {
   int64_t invocation_timeout_seconds = 60;  // until an endpoint's instance begins to answer
   int64_t max_invocation_bytes = 6 * 1024 * 1024;  // of an invocation's body
   std::filesystem::path model_server;              // empty: sagebrush-model-server beside this program
+  // How long values of metrics are kept by the second (hours), by the minute, five minutes and hour (days).
+  int64_t metrics_seconds_hours = 3;
+  int64_t metrics_minutes_days = 15;
+  int64_t metrics_five_minutes_days = 63;
+  int64_t metrics_hours_days = 455;
   int64_t io_threads = 2;
   int64_t blocking_threads = 16;
   std::string log_level = "info";  // debug, info, warning, error

@@ -37,9 +37,14 @@ const domain::EndpointVariant* VariantOf(const domain::EndpointState& state, con
 
 }  // namespace
 
-void EndpointReconciler::WatchLog(const EndpointName& endpoint, const domain::EndpointInstance& instance) {
+void EndpointReconciler::Watch(const EndpointName& endpoint, const domain::EndpointState& state,
+                               const domain::EndpointInstance& instance, bool fresh) {
   InstanceId id = EndpointInstanceId(endpoint, instance.serial);
   log_pump_.Watch(id, LogStream(id, instance.variant), 1, LogGroup(endpoint));
+  const domain::EndpointVariant* variant = VariantOf(state, instance);
+  if (options_.metrics == nullptr || variant == nullptr) return;
+  Result<domain::InstanceType> type = domain::ParseInstanceType(variant->instance_type);
+  options_.metrics->WatchInstance(id, endpoint.value(), variant->name, type ? type->memory_bytes : 0, fresh);
 }
 
 Result<bool> EndpointReconciler::StartInstance(const EndpointName& endpoint, const domain::EndpointState& state,
@@ -51,7 +56,7 @@ Result<bool> EndpointReconciler::StartInstance(const EndpointName& endpoint, con
   if (!spec && spec.error().retryable) return false;  // the environment is being made; its end wakes all endpoints
   std::string failure = spec ? "" : spec.error().message;
   if (spec) {
-    WatchLog(endpoint, instance);
+    Watch(endpoint, state, instance, true);
     FAILPOINT("control.endpoint.start.before_effect");
     Result<void> started = driver_.Start(*spec);
     FAILPOINT("control.endpoint.start.after_effect");
@@ -156,6 +161,7 @@ Result<void> EndpointReconciler::DestroyInstance(const InstanceId& id) {
   TRYV(driver_.Destroy(id));
   FAILPOINT("control.endpoint.destroy.after_effect");
   log_pump_.Forget(id);
+  if (options_.metrics != nullptr) options_.metrics->ForgetInstance(id);
   std::lock_guard lock(mutex_);
   stop_sent_.erase(id);
   start_failures_.erase(id);

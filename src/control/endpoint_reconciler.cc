@@ -95,7 +95,7 @@ Result<void> EndpointReconciler::Recover() {
     TRY(domain::EndpointState state, endpoints_.Get(endpoint));
     for (const domain::EndpointInstance& instance : state.instances) {
       ours.insert(EndpointInstanceId(endpoint, instance.serial));
-      WatchLog(endpoint, instance);
+      Watch(endpoint, state, instance, false);
     }
   }
   TRY(std::vector<driver::InstanceStatus> found, driver_.List());
@@ -128,6 +128,7 @@ Result<void> EndpointReconciler::Reconcile(const EndpointName& endpoint) {
     if (domain::IsOver(state)) {
       FAILPOINT("control.endpoint.remove.before_commit");
       TRYV(endpoints_.Remove(endpoint, options_.arn_of(endpoint.value())));
+      if (options_.metrics != nullptr) options_.metrics->ForgetEndpoint(endpoint.value());
       Log(LogLevel::kInfo, "endpoint_deleted", {{"endpoint", endpoint.value()}});
       return {};
     }

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "control/credentials.h"
+#include "control/endpoint_metrics.h"
 #include "control/endpoint_prober.h"
 #include "control/endpoint_table.h"
 #include "control/images/environment_cache.h"
@@ -43,6 +44,7 @@ class EndpointReconciler {
     objstore::BlobOwner owner{};
     Epoch epoch;
     std::function<std::string(const std::string& endpoint)> arn_of;
+    EndpointMetrics* metrics = nullptr;  // may be null; outlives this
   };
   EndpointReconciler(EndpointTable& endpoints, EnvironmentCache& images, objstore::ObjectStore& objects,
                      driver::Driver& driver, LogPump& log_pump, const KeyRing& keys, routing::Router& router,
@@ -84,7 +86,9 @@ class EndpointReconciler {
   Result<void> StageModel(const std::string& url, driver::InstanceSpec& spec);
   Result<void> StopInstance(const InstanceId& id);
   Result<void> DestroyInstance(const InstanceId& id);
-  void WatchLog(const EndpointName& endpoint, const domain::EndpointInstance& instance);
+  // Its log and what it uses; `fresh`: it has not run yet.
+  void Watch(const EndpointName& endpoint, const domain::EndpointState& state, const domain::EndpointInstance& instance,
+             bool fresh);
 
   EndpointTable& endpoints_;
   EnvironmentCache& images_;

@@ -65,6 +65,7 @@ Result<void> LogPump::Drain(const InstanceId& id) {
   }
   std::lock_guard pumping(*pump_mutex);
   TRY(uint64_t recorded, Pump(id, target));
+  if (follower_) TRYV(follower_(id, recorded));
   std::lock_guard lock(mutex_);
   auto found = streams_.find(id.value());
   if (found != streams_.end()) found->second.recorded = recorded;

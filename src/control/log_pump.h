@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,6 +22,11 @@ class LogPump {
  public:
   LogPump(driver::Driver& driver, logstore::LogStore& logs);
 
+  // Told after each look at an instance's spool, with what its stream now records of it; an error is Drain's. One call
+  // at a time for an instance. Set it before Start.
+  using Follower = std::function<Result<void>(const InstanceId&, uint64_t recorded)>;
+  void SetFollower(Follower follower) { follower_ = std::move(follower); }
+
   void Start() { queue_.Start(); }
   void Stop() { queue_.Stop(); }
 
@@ -30,7 +36,7 @@ class LogPump {
   void Forget(const InstanceId& id);
   // A hint that the instance has printed something.
   void Wake(const InstanceId& id);
-  // Everything that the spool holds is in the store when this returns. Blocks.
+  // Everything that the spool holds is in the store, and with the follower, when this returns. Blocks.
   Result<void> Drain(const InstanceId& id);
 
   // Lines of the engine's own, before the stream's instance has started; nothing when it has. Blocks.
@@ -51,6 +57,7 @@ class LogPump {
 
   driver::Driver& driver_;
   logstore::LogStore& logs_;
+  Follower follower_;
   std::mutex mutex_;
   std::map<std::string, Target> streams_;                            // by instance; guarded by mutex_
   std::map<std::string, std::shared_ptr<std::mutex>> pump_mutexes_;  // one pumper per instance; guarded by mutex_

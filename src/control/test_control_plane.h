@@ -37,6 +37,7 @@ class ControlPlane {
     objstore::BlobOwner owner{::geteuid(), ::getegid()};
     objects_ = *objstore::ObjectStore::Open(directory_ / "objects", owner, clock_);
     logs_ = *logstore::LogStore::Open(directory_ / "logs", clock_);
+    metrics_ = *metricstore::MetricStore::Open(directory_ / "metrics", clock_);
     database_ = *Database::Open(directory_ / "control.db");
     keys_ = *KeyRing::Open(directory_ / "credentials.json");
     driver_ = std::make_unique<driver::FakeDriver>(machine_);
@@ -46,11 +47,16 @@ class ControlPlane {
                                                            .uv = (directory_ / "uv").string(),
                                                            .on_change = [this] { reconciler_->WakeAll(); }});
     log_pump_ = std::make_unique<LogPump>(*driver_, *logs_);
+    instance_metrics_.emplace(*driver_, *metrics_, clock_);
+    training_metrics_.emplace(*metrics_, *logs_, *instance_metrics_);
+    log_pump_->SetFollower(
+        [this](const InstanceId& id, uint64_t recorded) { return training_metrics_->CatchUp(id, recorded); });
     checkpoints_ = std::make_unique<CheckpointSync>(*driver_, *objects_);
     frontend_ = std::make_unique<TrainingJobFrontend>(
-        *jobs_, clock_, TrainingJobFrontend::Options{{"000000000000", "us-west-2"}, [this](const JobName& job) {
-                                                       reconciler_->Wake(job);
-                                                     }});
+        *jobs_, clock_,
+        TrainingJobFrontend::Options{{"000000000000", "us-west-2"},
+                                     [this](const JobName& job) { reconciler_->Wake(job); },
+                                     &*training_metrics_});
     TrainingJobReconciler::Options options;
     options.region = "us-west-2";
     options.capacity_vcpus = capacity_vcpus_;
@@ -58,6 +64,7 @@ class ControlPlane {
     options.owner = owner;
     options.epoch = database_->epoch();
     options.arn_of = [this](const std::string& job) { return frontend_->ArnOf(job); };
+    options.metrics = &*training_metrics_;
     reconciler_ = std::make_unique<TrainingJobReconciler>(*jobs_, *images_, *objects_, *driver_, *log_pump_,
                                                           *checkpoints_, *keys_, clock_, options);
     driver_->SetListener([this](const InstanceId& id, driver::News news) {
@@ -79,9 +86,12 @@ class ControlPlane {
     frontend_.reset();
     log_pump_.reset();
     checkpoints_.reset();
+    training_metrics_.reset();
+    instance_metrics_.reset();
     driver_.reset();
     jobs_.reset();
     database_.reset();
+    metrics_.reset();
     logs_.reset();
     objects_.reset();
   }
@@ -171,10 +181,13 @@ class ControlPlane {
   std::shared_ptr<driver::FakeMachine> machine_;
   std::unique_ptr<objstore::ObjectStore> objects_;
   std::unique_ptr<logstore::LogStore> logs_;
+  std::unique_ptr<metricstore::MetricStore> metrics_;
   std::unique_ptr<Database> database_;
   std::optional<KeyRing> keys_;
   std::unique_ptr<driver::FakeDriver> driver_;
   std::optional<TrainingJobTable> jobs_;
+  std::optional<InstanceMetrics> instance_metrics_;
+  std::optional<TrainingMetrics> training_metrics_;
   std::unique_ptr<EnvironmentCache> images_;
   std::unique_ptr<LogPump> log_pump_;
   std::unique_ptr<CheckpointSync> checkpoints_;

@@ -209,6 +209,7 @@ Result<void> TrainingJobReconciler::RemoveInstances(const JobName& job, const Tr
     TRYV(driver_.Destroy(id));
     FAILPOINT("control.destroy.after_effect");
     log_pump_.Forget(id);
+    if (options_.metrics != nullptr) options_.metrics->Forget(id);
     checkpoints_.Forget(id);
     std::lock_guard lock(mutex_);
     release_sent_.erase(id);

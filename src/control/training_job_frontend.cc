@@ -90,6 +90,9 @@ Result<sm::DescribeTrainingJobResponse> TrainingJobFrontend::Describe(const sm::
   response.TrainingJobArn = ArnOf(request.TrainingJobName);
   DescribeRequest(record.request, response);
   DescribeState(record.state, response);
+  if (options_.metrics != nullptr) {
+    TRY(response.FinalMetricDataList, options_.metrics->LastValues(record.request));
+  }
   return response;
 }
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "control/arns.h"
 #include "control/training_job_table.h"
+#include "control/training_metrics.h"
 #include "gen/sagemaker.h"
 
 namespace sagebrush::control {
@@ -17,6 +18,7 @@ class TrainingJobFrontend {
   struct Options {
     Arns arns;
     std::function<void(const JobName&)> wake;  // the reconciler
+    TrainingMetrics* metrics = nullptr;        // outlives the frontend; nullptr: no metrics are kept
   };
   TrainingJobFrontend(TrainingJobTable& jobs, const Clock& clock, Options options);
 

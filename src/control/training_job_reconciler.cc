@@ -121,8 +121,9 @@ std::vector<InstanceId> TrainingJobReconciler::InstancesOf(const TrainingJobReco
 void TrainingJobReconciler::WatchOutputs(const JobName& job, const TrainingJobRecord& record) {
   std::vector<InstanceId> ids = InstancesOf(record);
   for (size_t rank = 0; rank < ids.size(); ++rank) {
-    log_pump_.Watch(ids[rank], LogPump::StreamName(job, static_cast<int>(rank), record.state.created_ms),
-                    record.state.attempt);
+    std::string stream = LogPump::StreamName(job, static_cast<int>(rank), record.state.created_ms);
+    log_pump_.Watch(ids[rank], stream, record.state.attempt);
+    if (options_.metrics != nullptr) options_.metrics->Watch(ids[rank], static_cast<int>(rank), stream, record);
     if (record.request.CheckpointConfig) checkpoints_.Watch(ids[rank], record.request.CheckpointConfig->S3Uri);
   }
 }

@@ -15,6 +15,7 @@
 #include "control/instance_views.h"
 #include "control/log_pump.h"
 #include "control/training_job_table.h"
+#include "control/training_metrics.h"
 #include "control/work_queue.h"
 #include "domain/training_job_plan.h"
 #include "driver/driver.h"
@@ -42,6 +43,7 @@ class TrainingJobReconciler {
     objstore::BlobOwner owner{};
     Epoch epoch;
     std::function<std::string(const std::string& job)> arn_of;
+    TrainingMetrics* metrics = nullptr;  // outlives the reconciler; nullptr: no metrics are kept
   };
   TrainingJobReconciler(TrainingJobTable& jobs, EnvironmentCache& images, objstore::ObjectStore& objects,
                         driver::Driver& driver, LogPump& log_pump, CheckpointSync& checkpoints, const KeyRing& keys,

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "control/instance_groups.h"
+#include "control/metric_extractor.h"
 #include "control/refusals.h"
 
 namespace sagebrush::control {
@@ -23,6 +24,12 @@ Result<void> CheckAlgorithm(const sm::CreateTrainingJobRequest& request) {
   if (algorithm.TrainingInputMode == "Pipe") {
     return Fail(NotHonoured("AlgorithmSpecification.TrainingInputMode Pipe", "use File or FastFile"));
   }
+  std::set<std::string> names;
+  for (const sm::MetricDefinition& definition : algorithm.MetricDefinitions) {
+    if (names.insert(definition.Name).second) continue;
+    return Fail(Invalid("AlgorithmSpecification.MetricDefinitions names metric '" + definition.Name + "' twice."));
+  }
+  TRYV(MetricExtractor::Compile(algorithm.MetricDefinitions));
   return {};
 }
 

@@ -460,17 +460,32 @@ TYPED_TEST_P(DriverConformance, Obligation11NobodyListensInWhatHasEnded) {
   this->ExpectNoConnection(spec.id, 8080, ErrorKind::kNotFound);
 }
 
-REGISTER_TYPED_TEST_SUITE_P(DriverConformance, Obligation1StartIsIdempotentOnTheId,
-                            Obligation1ConcurrentStartsBringAboutOneInstance, Obligation2InstancesOutliveTheirStarter,
-                            Obligation3TheOutcomeIsTold, Obligation3ALostAgentIsLost, Obligation3UnknownIsNotFound,
-                            Obligation4TheLogIsCompleteOnceEnded, Obligation5StopEndsTheProgram,
-                            Obligation5AfterTheGraceItIsKilled, Obligation6DestroyFreesEverything,
-                            Obligation7LowerEpochsAreRefused, Obligation8TheListenerHearsOfChanges,
-                            Obligation9AHeldProgramWaitsForItsRelease,
-                            Obligation9AHeldInstanceIsStoppedWithoutItsProgram,
-                            Obligation10CheckpointsAreSharedWithTheStarter,
-                            Obligation1AServiceWithWhatItHasNoUseForIsRefused,
-                            Obligation3AServiceThatEndsByItselfHasFailed, Obligation5AServiceSucceedsByItsStop,
-                            Obligation11ConnectReachesWhatListensInside, Obligation11NobodyListensInWhatHasEnded);
+TYPED_TEST_P(DriverConformance, Obligation12UsageIsToldWhileItRuns) {
+  InstanceSpec spec = this->harness_->Spec("uses.1.0", Program::kWaits);
+  EXPECT_EQ(this->driver().Usage(spec.id).error().kind, ErrorKind::kNotFound);
+  ASSERT_TRUE(this->driver().Start(spec).has_value());
+  this->harness_->LetRun(spec.id);
+  ASSERT_TRUE(this->AwaitLine(spec.id, "ready"));
+  Result<InstanceUsage> usage = this->driver().Usage(spec.id);
+  ASSERT_TRUE(usage.has_value()) << usage.error().message;
+  EXPECT_GT(usage->cpu_ns, 0);
+  EXPECT_LT(usage->cpu_ns, 60'000'000'000);
+  EXPECT_GT(usage->memory_bytes, 0);
+  EXPECT_GE(usage->disk_bytes, 0);
+  ASSERT_TRUE(this->driver().Stop(spec.id, {spec.epoch, "StopTrainingJob"}).has_value());
+  ASSERT_EQ(this->AwaitPhase(spec.id, Phase::kEnded).phase, Phase::kEnded);
+  EXPECT_EQ(this->driver().Usage(spec.id).error().kind, ErrorKind::kNotFound);
+}
+
+REGISTER_TYPED_TEST_SUITE_P(
+    DriverConformance, Obligation1StartIsIdempotentOnTheId, Obligation1ConcurrentStartsBringAboutOneInstance,
+    Obligation2InstancesOutliveTheirStarter, Obligation3TheOutcomeIsTold, Obligation3ALostAgentIsLost,
+    Obligation3UnknownIsNotFound, Obligation4TheLogIsCompleteOnceEnded, Obligation5StopEndsTheProgram,
+    Obligation5AfterTheGraceItIsKilled, Obligation6DestroyFreesEverything, Obligation7LowerEpochsAreRefused,
+    Obligation8TheListenerHearsOfChanges, Obligation9AHeldProgramWaitsForItsRelease,
+    Obligation9AHeldInstanceIsStoppedWithoutItsProgram, Obligation10CheckpointsAreSharedWithTheStarter,
+    Obligation1AServiceWithWhatItHasNoUseForIsRefused, Obligation3AServiceThatEndsByItselfHasFailed,
+    Obligation5AServiceSucceedsByItsStop, Obligation11ConnectReachesWhatListensInside,
+    Obligation11NobodyListensInWhatHasEnded, Obligation12UsageIsToldWhileItRuns);
 
 }  // namespace sagebrush::driver

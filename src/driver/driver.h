@@ -123,6 +123,12 @@ struct LogChunk {
   uint64_t next_offset = 0;  // where to read on; equal to the request's offset when nothing is new
 };
 
+struct InstanceUsage {
+  int64_t cpu_ns = 0;        // processor time that its programs have used since they began
+  int64_t memory_bytes = 0;  // in use now, without file cache that could be dropped
+  int64_t disk_bytes = 0;    // that it has written and still holds; without channels and checkpoints
+};
+
 struct StopRequest {
   Epoch epoch;
   std::string reason;  // for the log: "StopTrainingJob", "MaxRuntimeExceeded"
@@ -161,6 +167,7 @@ struct Requirement {
 //     at once; it stays until Destroy, also of a lost instance.
 // 11. Connect reaches what listens inside a running instance, whatever its network; the connection is the caller's and
 //     costs nothing more than one of the instance's own.
+// 12. Usage tells what a running instance uses; of one that is over, or unknown, it is kNotFound.
 class Driver {
  public:
   virtual ~Driver() = default;
@@ -179,6 +186,7 @@ class Driver {
   virtual void SetListener(Listener listener) = 0;
   // A directory on the file system of the instances' work directories, where the caller stages channels.
   virtual std::filesystem::path StagingDirectory(const InstanceId& id) const = 0;
+  virtual Result<InstanceUsage> Usage(const InstanceId& id) = 0;
 };
 
 }  // namespace sagebrush::driver

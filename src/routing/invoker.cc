@@ -139,6 +139,7 @@ asio::awaitable<Result<InvocationReply>> Invoker::Invoke(Invocation invocation) 
     Result<Router::Choice> choice = router_.Choose(invocation.endpoint, invocation.target_variant);
     if (!choice) co_return Fail(std::move(choice).error());
     record.variant = choice->variant();
+    record.instances = choice->instances();
     std::shared_ptr<http::Upstream> upstream = pool_->Take(choice->instance());
     if (upstream == nullptr) {
       Result<std::shared_ptr<http::Upstream>> connected = co_await Connect(choice->instance());
@@ -149,9 +150,12 @@ asio::awaitable<Result<InvocationReply>> Invoker::Invoke(Invocation invocation) 
       upstream = *std::move(connected);
     }
     Clock::time_point begin = Clock::now();
-    auto count = [observe = options_.observe, begin](InvocationRecord done, int status) {
+    auto count = [observe = options_.observe, begin, received = invocation.received](InvocationRecord done,
+                                                                                     int status) {
+      Clock::time_point end = Clock::now();
       done.status = status;
-      done.model_latency = Clock::now() - begin;
+      done.model_latency = end - begin;
+      done.overhead = end - received - done.model_latency;
       if (observe) observe(done);
     };
     bool sent = false;

@@ -20,8 +20,11 @@ namespace sagebrush::routing {
 // What became of one invocation, for metrics.
 struct InvocationRecord {
   std::string endpoint, variant;
-  int status = 0;                            // the container's; 0: it gave no answer
-  std::chrono::nanoseconds model_latency{};  // from the request's first byte sent to the reply's last one received
+  int status = 0;     // the container's; 0: it gave no answer
+  int instances = 0;  // of the variant
+  // From the request's first byte sent to the reply's last one received; 0: nothing was sent.
+  std::chrono::nanoseconds model_latency{};
+  std::chrono::nanoseconds overhead{};  // the rest of the time since the invocation was received
 };
 
 struct Invocation {
@@ -29,6 +32,7 @@ struct Invocation {
   std::optional<std::string> target_variant;
   http::Headers headers;  // for the container
   std::string body;
+  std::chrono::steady_clock::time_point received = std::chrono::steady_clock::now();
 };
 
 struct InvocationReply {

@@ -6,8 +6,8 @@
 
 namespace sagebrush::routing {
 
-Router::Choice::Choice(std::string variant, std::shared_ptr<Load> load)
-    : variant_(std::move(variant)), load_(std::move(load)) {
+Router::Choice::Choice(std::string variant, int instances, std::shared_ptr<Load> load)
+    : variant_(std::move(variant)), instances_(instances), load_(std::move(load)) {
   load_->outstanding.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -81,7 +81,7 @@ Result<Router::Choice> Router::Choose(const std::string& endpoint, const std::op
     const std::shared_ptr<Load>& load = row->instances[(begin + step) % count];
     if (best == nullptr || load->outstanding < (*best)->outstanding) best = &load;
   }
-  return Choice(row->name, *best);
+  return Choice(row->name, static_cast<int>(count), *best);
 }
 
 int Router::outstanding(const InstanceId& instance) const {

@@ -36,17 +36,19 @@ class Router {
   // A request's place at an instance, from the choice until it is destroyed.
   class Choice {
    public:
-    Choice(std::string variant, std::shared_ptr<Load> load);
+    Choice(std::string variant, int instances, std::shared_ptr<Load> load);
     ~Choice();
     Choice(Choice&&) noexcept = default;
     Choice& operator=(Choice&&) = delete;
     const std::string& variant() const { return variant_; }
     const InstanceId& instance() const { return load_->id; }
+    int instances() const { return instances_; }  // of the variant, when it was chosen
     // The instance has answered, whatever it said.
     void Answered() const;
 
    private:
     std::string variant_;
+    int instances_;
     std::shared_ptr<Load> load_;  // null after a move
   };
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
@@ -131,10 +132,13 @@ bool SizeFits(const Shape& shape, size_t size) {
 // violated constraints are collected. Depth is bounded by the parser and by the tables, which do not recurse.
 class Reader {
  public:
+  explicit Reader(UnknownMembers unknown) : unknown_(unknown) {}
+
   Result<void> ReadStructure(const Shape& shape, const json::value& value, void* structure, const std::string& path,
                              bool sensitive) {
     const json::object* object = value.if_object();
     if (object == nullptr) return Fail(WrongType(value, Kind::kStructure, path));
+    if (unknown_ == UnknownMembers::kRefused) TRYV(CheckMembers(shape, *object, path));
     for (const Member& member : shape.members) {
       const json::value* found = object->if_contains(member.name);
       std::string member_path = (path.empty() ? "" : path + ".") + LowerCamel(member.name);
@@ -150,6 +154,16 @@ class Reader {
   Result<void> Finish() const { return violations_.Finish(); }
 
  private:
+  static Result<void> CheckMembers(const Shape& shape, const json::object& object, const std::string& path) {
+    for (const auto& [name, value] : object) {
+      if (std::ranges::find(shape.members, std::string_view(name), &Member::name) != shape.members.end()) continue;
+      std::string at = (path.empty() ? "" : path + ".") + LowerCamel(name);
+      return Fail(InvalidArgument(fmt::format("'{}' is no member of {}: leave it out.", at, shape.name),
+                                  "ValidationException"));
+    }
+    return {};
+  }
+
   Result<void> Read(const Shape& shape, const json::value& value, void* target, const std::string& path,
                     bool sensitive) {
     sensitive = sensitive || shape.sensitive;
@@ -255,6 +269,7 @@ class Reader {
     return {};
   }
 
+  const UnknownMembers unknown_;
   Violations violations_;
 };
 
@@ -367,13 +382,13 @@ class Writer {
 
 }  // namespace
 
-Result<void> ReadJsonValue(const Shape& shape, const json::value& value, void* structure) {
-  Reader reader;
+Result<void> ReadJsonValue(const Shape& shape, const json::value& value, void* structure, UnknownMembers unknown) {
+  Reader reader(unknown);
   TRYV(reader.ReadStructure(shape, value, structure, "", shape.sensitive));
   return reader.Finish();
 }
 
-Result<void> ReadJson(const Shape& shape, std::string_view text, void* structure) {
+Result<void> ReadJson(const Shape& shape, std::string_view text, void* structure, UnknownMembers unknown) {
   if (text.empty()) return ReadJsonValue(shape, json::object(), structure);
   json::parse_options options;
   options.max_depth = kMaxDepth;
@@ -383,7 +398,7 @@ Result<void> ReadJson(const Shape& shape, std::string_view text, void* structure
     return Fail(InvalidArgument(fmt::format("The request body is not valid JSON: {}.", error.message()),
                                 "SerializationException"));
   }
-  return ReadJsonValue(shape, value, structure);
+  return ReadJsonValue(shape, value, structure, unknown);
 }
 
 std::string WriteJson(const Shape& shape, const void* structure, bool redact) {

@@ -9,19 +9,25 @@
 
 namespace sagebrush::wire {
 
+// What happens to members that the model does not know.
+enum class UnknownMembers { kIgnored, kRefused };
+
 // The walker over the generated tables, for any structure. Template-free; use FromJson and friends below.
-Result<void> ReadJson(const Shape& shape, std::string_view text, void* structure);
-Result<void> ReadJsonValue(const Shape& shape, const boost::json::value& value, void* structure);
+Result<void> ReadJson(const Shape& shape, std::string_view text, void* structure,
+                      UnknownMembers unknown = UnknownMembers::kIgnored);
+Result<void> ReadJsonValue(const Shape& shape, const boost::json::value& value, void* structure,
+                           UnknownMembers unknown = UnknownMembers::kIgnored);
 std::string WriteJson(const Shape& shape, const void* structure, bool redact);
 
 // A request body as the structure T of gen/, parsed and validated against the API model. Errors, kInvalidArgument:
 //  - SerializationException: not JSON, not UTF-8, nested deeper than 64, or a value of the wrong JSON type;
-//  - ValidationException: every violated constraint of the model at once, in the hosted wording.
-// Members that the model does not know are ignored, null members count as absent, an empty body is `{}`.
+//  - ValidationException: every violated constraint of the model at once, in the hosted wording; or, by name, a member
+//    that the model does not know where those are refused.
+// Null members count as absent, an empty body is `{}`.
 template <class T>
-Result<T> FromJson(std::string_view text) {
+Result<T> FromJson(std::string_view text, UnknownMembers unknown = UnknownMembers::kIgnored) {
   T value;
-  TRYV(ReadJson(ShapeOf(static_cast<const T*>(nullptr)), text, &value));
+  TRYV(ReadJson(ShapeOf(static_cast<const T*>(nullptr)), text, &value, unknown));
   return value;
 }
 

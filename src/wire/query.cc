@@ -6,6 +6,7 @@
 #include <boost/json/value.hpp>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -33,7 +34,7 @@ class FormReader {
       case Kind::kMap:
         return ReadMap(shape, prefix);
       default:
-        return ReadScalar(shape.kind, fields_.find(prefix)->second);
+        return ReadScalar(shape.kind, Use(fields_.find(prefix)));
     }
   }
 
@@ -46,10 +47,26 @@ class FormReader {
     return out;
   }
 
+  // A field that Read had no use for; "" when there is none.
+  std::string Unused() const {
+    for (const auto& [name, value] : fields_) {
+      if (!used_.contains(name) && name != "Action" && name != "Version") return name;
+    }
+    return "";
+  }
+
  private:
+  using Fields = std::map<std::string, std::string>;
+  const std::string& Use(Fields::const_iterator field) const {
+    used_.insert(field->first);
+    return field->second;
+  }
+
   bool Exists(const Shape& shape, const std::string& name) const {
     bool is_container = shape.kind == Kind::kStructure || shape.kind == Kind::kList || shape.kind == Kind::kMap;
     if (!is_container) return fields_.contains(name);
+    // Clients write an empty list so.
+    if (auto empty = fields_.find(name); empty != fields_.end() && empty->second.empty()) Use(empty);
     auto at = fields_.lower_bound(name + ".");
     return at != fields_.end() && at->first.starts_with(name + ".");
   }
@@ -69,12 +86,15 @@ class FormReader {
       std::string entry = fmt::format("{}.entry.{}", prefix, i);
       auto key = fields_.find(entry + ".key");
       if (key == fields_.end() || !Exists(*shape.element, entry + ".value")) return out;
-      out[key->second] = Read(*shape.element, entry + ".value");
+      out[Use(key)] = Read(*shape.element, entry + ".value");
     }
   }
 
   // A text that is no number or boolean stays a string, which the walker then refuses by name.
   static json::value ReadScalar(Kind kind, const std::string& text) {
+    if (kind == Kind::kTimestamp) {
+      if (std::optional<int64_t> ms = ParseIso8601(text)) return static_cast<double>(*ms) / 1000;
+    }
     if (kind == Kind::kBoolean && (text == "true" || text == "false")) return text == "true";
     if (kind != Kind::kString && kind != Kind::kBoolean) {
       boost::system::error_code error;
@@ -84,7 +104,8 @@ class FormReader {
     return json::value(text);
   }
 
-  std::map<std::string, std::string> fields_;
+  Fields fields_;
+  mutable std::set<std::string> used_;
 };
 
 void Write(const Shape& shape, const void* value, std::string& out);
@@ -178,8 +199,14 @@ const std::string* FindField(const Form& form, std::string_view name) {
   return nullptr;
 }
 
-Result<void> ReadForm(const Shape& shape, const Form& form, void* structure) {
-  return ReadJsonValue(shape, FormReader(form).ReadStructure(shape, ""), structure);
+Result<void> ReadForm(const Shape& shape, const Form& form, void* structure, UnknownMembers unknown) {
+  FormReader reader(form);
+  json::value value = reader.ReadStructure(shape, "");
+  if (std::string name = reader.Unused(); unknown == UnknownMembers::kRefused && !name.empty()) {
+    return Fail(InvalidArgument(fmt::format("'{}' is no member of {}: leave it out.", name, shape.name),
+                                "ValidationException"));
+  }
+  return ReadJsonValue(shape, value, structure);
 }
 
 std::string WriteXml(const Shape& shape, const void* structure) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "wire/json.h"
 #include "wire/shape.h"
 
 // The AWS Query protocol (sts, iam): a form-encoded request, an XML reply.
@@ -18,14 +19,15 @@ Result<Form> ParseForm(std::string_view body);
 const std::string* FindField(const Form& form, std::string_view name);
 
 // Template-free parts; use FromForm and ToXml.
-Result<void> ReadForm(const Shape& shape, const Form& form, void* structure);
+Result<void> ReadForm(const Shape& shape, const Form& form, void* structure, UnknownMembers unknown);
 std::string WriteXml(const Shape& shape, const void* structure);
 
-// Lists arrive as Name.member.1, maps as Name.entry.1.key and .value. Validated like FromJson.
+// Lists arrive as Name.member.1, maps as Name.entry.1.key and .value. Validated like FromJson; a field that belongs to
+// no member is unknown, but for Action and Version.
 template <class T>
-Result<T> FromForm(const Form& form) {
+Result<T> FromForm(const Form& form, UnknownMembers unknown = UnknownMembers::kIgnored) {
   T value;
-  TRYV(ReadForm(ShapeOf(static_cast<const T*>(nullptr)), form, &value));
+  TRYV(ReadForm(ShapeOf(static_cast<const T*>(nullptr)), form, &value, unknown));
   return value;
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import uuid
 
 import pytest
@@ -79,3 +80,20 @@ def test_training_jobs_and_their_logs(aws, jobs):
                            "--filter-pattern", '"from the job"'))
     assert [event["message"] for event in found["events"]] == ["from the job"]
     assert found["events"][0]["eventId"] and found["events"][0]["logStreamName"] == stream
+
+
+def test_metrics_are_put_listed_and_read(aws):
+    namespace = f"cli/{uuid.uuid4().hex}"
+    aws("cloudwatch", "put-metric-data", "--namespace", namespace, "--metric-name", "m", "--value", "7", "--unit",
+        "Count", "--dimensions", "host=a")
+    listed = json.loads(aws("cloudwatch", "list-metrics", "--namespace", namespace, "--output", "json"))
+    assert listed["Metrics"] == [
+        {"Namespace": namespace, "MetricName": "m", "Dimensions": [{"Name": "host", "Value": "a"}]}]
+    start, end = (f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + shift))}" for shift in (-600, 600))
+    reply = json.loads(aws(
+        "cloudwatch", "get-metric-statistics", "--namespace", namespace, "--metric-name", "m", "--dimensions",
+        "Name=host,Value=a", "--start-time", start, "--end-time", end, "--period", "60", "--statistics", "Sum",
+        "--output", "json"))
+    assert [(point["Sum"], point["Unit"]) for point in reply["Datapoints"]] == [(7.0, "Count")]
+    assert "InvalidParameterValue" in aws(
+        "cloudwatch", "put-metric-data", "--namespace", "AWS/Mine", "--metric-name", "m", "--value", "7", code=255)

@@ -2,10 +2,12 @@
 
 The job's program stores one object per start and one line per step, so that a second instance cannot hide. The checks
 of a run: it ends Completed exactly once (an agent that was killed may also make it Failed, with a reason that says
-so), one start, every line once and in order, one model archive, legal transitions, nothing left behind.
+so), one start, every line once and in order, each line's metric counted once, one model archive, legal transitions,
+nothing left behind.
 """
 
 import dataclasses
+import datetime
 import os
 import pathlib
 import signal
@@ -17,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from support import leaks
 from support.engine import Engine, EngineDied
-from support.jobs import Jobs, TERMINAL, assert_legal_transitions, numbered_lines, secondary_statuses
+from support.jobs import IMAGE, Jobs, TERMINAL, assert_legal_transitions, now, numbered_lines, secondary_statuses
 from support.waiting import POLL_SECONDS, wait_until
 
 LINES = 20
@@ -152,7 +154,9 @@ class Client:
 
     def train(self):
         """Runs the job to its end: its description."""
-        name = self._submit(PROGRAM)
+        name = self._submit(PROGRAM, AlgorithmSpecification={
+            "TrainingImage": IMAGE, "TrainingInputMode": "File",
+            "MetricDefinitions": [{"Name": "number", "Regex": "^line ([0-9]+)$"}]})
         return self.persistently(lambda: self._ended(name))
 
     def stop(self):
@@ -288,6 +292,13 @@ def verify_completed(client, description, starts):
     verify_model(client, description, starts)
     lines = client.persistently(lambda: jobs.lines(name))
     assert numbered_lines(lines) == list(range(LINES)), lines
+    assert [entry["Value"] for entry in description["FinalMetricDataList"]] == [LINES - 1]
+    counted = client.persistently(lambda: jobs.client("cloudwatch").get_metric_statistics(
+        Namespace="/aws/sagemaker/TrainingJobs", MetricName="number", Statistics=["SampleCount", "Sum"], Period=3600,
+        Dimensions=[{"Name": "TrainingJobName", "Value": name}],
+        StartTime=now() - datetime.timedelta(hours=1), EndTime=now() + datetime.timedelta(hours=1)))["Datapoints"]
+    assert sum(point["SampleCount"] for point in counted) == LINES, counted
+    assert sum(point["Sum"] for point in counted) == LINES * (LINES - 1) / 2, counted
     keys = client.persistently(lambda: [
         entry["Key"] for entry in jobs.s3.list_objects_v2(Bucket=jobs.bucket, Prefix="out/").get("Contents", [])])
     assert keys == [f"out/{name}/output/model.tar.gz"], keys

@@ -55,7 +55,7 @@ def test_a_kill_at_any_point_of_a_job_is_recovered_from(capsys):
     if "SAGEBRUSH_FAILPOINTS" not in os.environ:
         assert {"db.before_commit", "control.start.after_intent", "control.stop.after_effect",
                 "control.release.after_effect", "control.restart.before_next",
-                "control.checkpoint.after_upload"} <= names, sorted(names)
+                "control.checkpoint.after_upload", "metrics.ingest.after_commit"} <= names, sorted(names)
     unbounded = os.environ.get("SAGEBRUSH_CAMPAIGN") == "long"
     end = time.monotonic() + SECONDS
     outcomes = {}

@@ -2,7 +2,8 @@
 
 _SCALARS = {"string", "integer", "long", "float", "double", "boolean", "timestamp"}
 _KNOWN_SHAPE_TRAITS = {"type", "members", "required", "member", "key", "value", "enum", "min", "max", "pattern",
-                       "sensitive", "documentation", "box", "union", "deprecated", "deprecatedMessage", "exception"}
+                       "sensitive", "documentation", "box", "union", "deprecated", "deprecatedMessage", "exception",
+                       "xmlOrder"}  # replies are read by name
 _KNOWN_MEMBER_TRAITS = {"shape", "documentation", "box", "deprecated", "deprecatedMessage", "idempotencyToken"}
 
 

@@ -201,6 +201,11 @@ void FakeMachine::FailStarts(Error error, int times, bool after_effect) {
   fail_after_effect_ = after_effect;
 }
 
+void FakeMachine::SetUsage(const InstanceId& id, InstanceUsage usage) {
+  std::lock_guard lock(mutex_);
+  Find(id).usage = usage;
+}
+
 void FakeMachine::FailEverything(std::optional<Error> error) {
   std::lock_guard lock(mutex_);
   error_ = std::move(error);
@@ -439,6 +444,16 @@ void FakeDriver::SetListener(Listener listener) {
   } else {
     machine_->listeners_.erase(this);
   }
+}
+
+Result<InstanceUsage> FakeDriver::Usage(const InstanceId& id) {
+  std::lock_guard lock(machine_->mutex_);
+  if (auto error = machine_->Unreachable()) return Fail(*error);
+  auto found = machine_->instances_.find(id);
+  if (found == machine_->instances_.end() || found->second.status.phase >= Phase::kEnded) {
+    return Fail(NotFound("There is no running instance " + id.value() + "."));
+  }
+  return found->second.usage;
 }
 
 fs::path FakeDriver::StagingDirectory(const InstanceId& id) const {

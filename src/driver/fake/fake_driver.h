@@ -44,7 +44,8 @@ class FakeMachine {
   void Kill(const InstanceId& id);                    // the grace after a stop is over
   // The next calls of Start (all when `times` is negative) fail with this, before or after they took effect.
   void FailStarts(Error error, int times, bool after_effect = false);
-  void FailEverything(std::optional<Error> error);  // the machine is out of reach
+  void SetUsage(const InstanceId& id, InstanceUsage usage);  // from now on; before, some constant
+  void FailEverything(std::optional<Error> error);           // the machine is out of reach
 
   int start_calls(const InstanceId& id) const;
   int created(const InstanceId& id) const;  // instances ever brought about under that id
@@ -61,6 +62,7 @@ class FakeMachine {
     InstanceStatus status;
     FakeScript script;
     std::vector<LogRecord> log;
+    InstanceUsage usage{.cpu_ns = 1'000'000, .memory_bytes = 1 << 20, .disk_bytes = 1 << 20};
     bool stop_requested = false, released = false;
   };
   struct Counters {
@@ -106,6 +108,7 @@ class FakeDriver final : public Driver {
   Result<io::UniqueFd> Connect(const InstanceId& id, uint16_t port) override;
   void SetListener(Listener listener) override;
   std::filesystem::path StagingDirectory(const InstanceId& id) const override;
+  Result<InstanceUsage> Usage(const InstanceId& id) override;
 
  private:
   Result<void> Create(const InstanceSpec& spec);

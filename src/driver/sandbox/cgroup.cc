@@ -62,6 +62,26 @@ Result<fs::path> MakeGroup(const fs::path& hierarchy, const std::string& name,
   return Fail(FromErrno(errno, "cannot make " + group.string()));
 }
 
+// The number in a file that holds nothing else.
+std::optional<int64_t> ReadCount(const fs::path& file) {
+  Result<std::string> text = io::ReadFile(file);
+  if (!text) return std::nullopt;
+  while (text->ends_with('\n')) text->pop_back();
+  return ParseInt(*text);
+}
+
+// The number after `name` in a file of lines "name number".
+std::optional<int64_t> ReadCount(const fs::path& file, std::string_view name) {
+  Result<std::string> text = io::ReadFile(file);
+  if (!text) return std::nullopt;
+  for (std::string_view line : Split(*text, '\n')) {
+    if (line.starts_with(name) && line.size() > name.size() && line[name.size()] == ' ') {
+      return ParseInt(line.substr(name.size() + 1));
+    }
+  }
+  return std::nullopt;
+}
+
 std::string CpuQuota(double vcpus) { return std::to_string(std::max<int64_t>(1000, std::llround(vcpus * kPeriodUs))); }
 
 bool LimitsCpu(const ResourceLimits& limits) {
@@ -150,6 +170,28 @@ void Cgroup::Remove(const std::string& name) {
     for (int attempt = 0; attempt < 200 && ::rmdir(group.c_str()) != 0 && errno == EBUSY; ++attempt) ::usleep(1000);
     ::rmdir((mount / kParent).c_str());  // succeeds for the last one only
   }
+}
+
+Cgroup::Counted Cgroup::Count(const std::string& name) {
+  Hierarchies hierarchies = FindHierarchies();
+  Counted counted;
+  std::optional<int64_t> cache;
+  auto v1 = [&](const char* controller) { return hierarchies.v1.at(controller) / kParent / name; };
+  if (!hierarchies.v2.empty()) {
+    fs::path group = hierarchies.v2 / kParent / name;
+    // There whatever controllers are enabled.
+    if (auto used_us = ReadCount(group / "cpu.stat", "usage_usec")) counted.cpu_ns = *used_us * 1000;
+    counted.memory_bytes = ReadCount(group / "memory.current");
+    cache = ReadCount(group / "memory.stat", "inactive_file");
+  }
+  // Mounted together with cpu as a rule; mounted alone, no instance joins it.
+  if (!counted.cpu_ns && hierarchies.v1.contains("cpu")) counted.cpu_ns = ReadCount(v1("cpu") / "cpuacct.usage");
+  if (!counted.memory_bytes && hierarchies.v1.contains("memory")) {
+    counted.memory_bytes = ReadCount(v1("memory") / "memory.usage_in_bytes");
+    cache = ReadCount(v1("memory") / "memory.stat", "total_inactive_file");
+  }
+  if (counted.memory_bytes) counted.memory_bytes = std::max<int64_t>(*counted.memory_bytes - cache.value_or(0), 0);
+  return counted;
 }
 
 Result<void> Cgroup::Join() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,12 @@ class Cgroup {
   static Cgroup Create(const std::string& name, const ResourceLimits& limits);
   // Removes the groups of that name wherever they are. Fine when there are none.
   static void Remove(const std::string& name);
+
+  // Processor time and memory of the groups of that name, as far as this machine's hierarchies count them.
+  struct Counted {
+    std::optional<int64_t> cpu_ns, memory_bytes;  // memory without the file cache that the kernel may drop
+  };
+  static Counted Count(const std::string& name);
 
   // The calling process joins. Works after privileges were dropped: the descriptors were opened before.
   Result<void> Join() const;

@@ -22,6 +22,7 @@
 #include "driver/sandbox/cgroup.h"
 #include "driver/sandbox/connect_socket.h"
 #include "driver/sandbox/sandbox.h"
+#include "driver/sandbox/usage.h"
 #include "driver/service_check.h"
 #include "driver/spec_json.h"
 
@@ -319,6 +320,28 @@ Result<io::UniqueFd> SandboxDriver::Connect(const InstanceId& id, uint16_t port)
   if (connection) return connection;
   TRYV(Read(files));  // kNotFound
   return connection;
+}
+
+Result<InstanceUsage> SandboxDriver::Usage(const InstanceId& id) {
+  TRYV(CheckId(id));
+  InstanceFiles files = FilesOf(id);
+  TRY(InstanceStatus status, Read(files));
+  if (status.phase == Phase::kEnded || status.phase == Phase::kLost) {
+    return Fail(NotFound("The instance " + id.value() + " is over."));
+  }
+  InstanceUsage usage;
+  Cgroup::Counted counted = Cgroup::Count(Sandbox::CgroupName(files));
+  if (!counted.cpu_ns || !counted.memory_bytes) {
+    // The second line is the init's, once there is one.
+    Result<std::string> text = io::ReadFile(files.processes());
+    std::vector<std::string_view> lines = text ? Split(*text, '\n') : std::vector<std::string_view>{};
+    std::optional<ProcessIdentity> init = lines.size() > 1 ? ProcessIdentity::Parse(lines[1]) : std::nullopt;
+    if (init && OpenProcess(*init)) usage = UsageOfProcesses(init->pid);
+  }
+  usage.cpu_ns = counted.cpu_ns.value_or(usage.cpu_ns);
+  usage.memory_bytes = counted.memory_bytes.value_or(usage.memory_bytes);
+  usage.disk_bytes = DiskUsage(files);
+  return usage;
 }
 
 Result<void> SandboxDriver::Destroy(const InstanceId& id) {

@@ -44,6 +44,7 @@ class SandboxDriver final : public Driver {
   Result<io::UniqueFd> Connect(const InstanceId& id, uint16_t port) override;
   void SetListener(Listener listener) override;
   std::filesystem::path StagingDirectory(const InstanceId& id) const override;
+  Result<InstanceUsage> Usage(const InstanceId& id) override;
 
  private:
   explicit SandboxDriver(Options options) : options_(std::move(options)) {}

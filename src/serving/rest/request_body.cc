@@ -1,11 +1,8 @@
 #include "serving/rest/request_body.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
-#include <algorithm>
-
-#include "base/check.h"
+#include "base/gzip.h"
 #include "base/text.h"
 
 namespace sagebrush::serving {
@@ -17,62 +14,6 @@ Error TooLarge(size_t limit) {
   return {ErrorKind::kResourceExhausted,
           fmt::format("The request body is larger than the {} bytes allowed here.", limit), std::string(kBodyTooLarge)};
 }
-
-Error BadGzip(std::string_view what) {
-  return InvalidArgument(fmt::format("The request body is not valid gzip, as Content-Encoding says it is: {}.", what));
-}
-
-// A gzip stream of one or more members, unpacked as its bytes come.
-class Gunzip {
- public:
-  explicit Gunzip(size_t limit) : limit_(limit) {
-    CHECK(inflateInit2(&stream_, 16 + MAX_WBITS) == Z_OK);  // 16: gzip alone
-  }
-  ~Gunzip() { inflateEnd(&stream_); }
-  Gunzip(const Gunzip&) = delete;
-
-  Result<void> Add(std::string& packed) {
-    stream_.next_in = reinterpret_cast<Bytef*>(packed.data());
-    stream_.avail_in = static_cast<uInt>(packed.size());
-    do {
-      if (member_ended_) {
-        if (stream_.avail_in == 0) return {};
-        inflateReset(&stream_);
-        member_ended_ = false;
-      }
-      TRYV(Step());
-    } while (stream_.avail_in > 0 || stream_.avail_out == 0);
-    return {};
-  }
-
-  Result<std::string> Finish() && {
-    if (!member_ended_) return Fail(BadGzip("it ends in the middle"));
-    return std::move(plain_);
-  }
-
- private:
-  // Unpacks into at most one more piece; one byte beyond the limit is room enough to see that it is passed.
-  Result<void> Step() {
-    size_t before = plain_.size();
-    size_t room = std::min(kPieceBytes, limit_ + 1 - before);
-    plain_.resize(before + room);
-    stream_.next_out = reinterpret_cast<Bytef*>(plain_.data() + before);
-    stream_.avail_out = static_cast<uInt>(room);
-    int code = inflate(&stream_, Z_NO_FLUSH);
-    plain_.resize(before + room - stream_.avail_out);
-    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) {
-      return Fail(BadGzip(stream_.msg == nullptr ? "damaged data" : stream_.msg));
-    }
-    member_ended_ = code == Z_STREAM_END;
-    if (plain_.size() > limit_) return Fail(TooLarge(limit_));
-    return {};
-  }
-
-  size_t limit_;
-  z_stream stream_{};
-  bool member_ended_ = false;
-  std::string plain_;
-};
 
 }  // namespace
 
@@ -98,7 +39,9 @@ http::asio::awaitable<Result<std::string>> ReadRequestBody(http::Request& reques
     if (piece.empty()) co_return std::move(gunzip).Finish();
     packed += piece.size();
     if (packed > limit) co_return Fail(TooLarge(limit));
-    CO_TRYV(gunzip.Add(piece));
+    Result<void> added = gunzip.Add(piece);
+    if (!added && added.error().kind == ErrorKind::kResourceExhausted) co_return Fail(TooLarge(limit));
+    CO_TRYV(added);
   }
 }
 
