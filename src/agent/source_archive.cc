@@ -30,9 +30,11 @@ Error Broken(archive* from) {
                          (text != nullptr ? text : "unknown error"));
 }
 
-// The member's place below the directory; an error when it has none. "" for the directory itself.
+// The member's place below the directory; an error when it has none. "" for the directory itself, which the SageMaker
+// Python SDK calls "/" in the model archives that it packs anew.
 Result<fs::path> PlaceOf(const std::string& member) {
   fs::path path(member);
+  if (path == path.root_path()) return fs::path();
   if (path.is_absolute()) return Fail(Unsafe(member, "has an absolute name"));
   fs::path place;
   for (const fs::path& part : path) {
