@@ -138,15 +138,19 @@ import os, signal, subprocess
 if os.environ["SM_CURRENT_HOST"] != "algo-1":
     open("/tmp/ready", "w").close()
     signal.sigwait([signal.SIGUSR1])
+    open("/tmp/heard", "w").close()
+    signal.sigwait([signal.SIGUSR2])
     raise SystemExit
 def ssh(*arguments, **options):
     return subprocess.run(["ssh", *arguments], capture_output=True, text=True, **options)
 done = ssh("-o", "StrictHostKeyChecking=no", "root@algo-2", "cat; hostname; echo err >&2; exit 3", input="in\\n")
 print("ssh", [done.stdout, done.stderr, done.returncode])
 print("ssh", ssh("algo-2", "echo $SM_CURRENT_HOST; cat /proc/1/comm").stdout.split())
-print("ssh", ssh("algo-2", "until [ -e /tmp/ready ]; do sleep 0.05; done; pkill -USR1 -f '[t]rain.py'").returncode)
+until = "until [ -e /tmp/%s ]; do sleep 0.05; done; "
+print("ssh", ssh("algo-2", until % "ready" + "pkill -USR1 -f '[t]rain.py'; " + until % "heard").returncode)
+ssh("algo-2", "pkill -USR2 -f '[t]rain.py'")  # which ends that host, and maybe this command before it can answer
 """
-    name = start("import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n" + script,
+    name = start("import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGUSR2])\n" + script,
                  instance_count=2, **PLAIN_PYTHON)
     assert_completed(sdk_environment, name, 2)
     lines = [line for line in sdk_environment.lines(name) if line.startswith("ssh ")]
