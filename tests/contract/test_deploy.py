@@ -6,10 +6,27 @@ import boto3
 import numpy as np
 import pytest
 
-from support.endpoints import MAKER, TRAIN
+from support.endpoints import MAKER
 from support.waiting import wait_until
 
 ROLE = "SageMakerRole"
+# Two models: x / 2 + 2, with signatures for tf.Examples, and the sums of rows of three.
+TRAIN = """\
+import runpy, shutil, sys
+import tensorflow as tf
+
+sys.argv = ["serving_models.py", "/tmp/models", "half_plus_two"]
+runpy.run_path("serving_models.py", run_name="__main__")
+shutil.copytree("/tmp/models/half_plus_two", "/opt/ml/model/half_plus_two")
+
+class Sums(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="rows")])
+    def serve(self, rows):
+        return {"sums": tf.reduce_sum(rows, 1)}
+
+sums = Sums()
+tf.saved_model.save(sums, "/opt/ml/model/sums/1", signatures={"serving_default": sums.serve})
+"""
 HANDLERS = """\
 import json
 
@@ -39,7 +56,7 @@ def sdk(sdk_environment):
 def estimator(sdk, sdk_environment, tmp_path):
     """One that has trained: its model is two SavedModels."""
     tensorflow, session = sdk
-    (tmp_path / "train.py").write_text(TRAIN.format(names="'half_plus_three', 'half_plus_two'"))
+    (tmp_path / "train.py").write_text(TRAIN)
     (tmp_path / "serving_models.py").write_text(MAKER.read_text())
     made = tensorflow.TensorFlow(entry_point="train.py", source_dir=str(tmp_path), role=ROLE, instance_count=1,
                                  instance_type="ml.m5.large", framework_version="2.19", py_version="py312",
@@ -48,6 +65,19 @@ def estimator(sdk, sdk_environment, tmp_path):
     sdk_environment.names.append(made.latest_training_job.name)
     assert sdk_environment.wait(made.latest_training_job.name, 120)["TrainingJobStatus"] == "Completed"
     return made
+
+
+def in_service(name):
+    """The endpoint's description once it serves; the SDK's own wait looks twice a minute."""
+    client = boto3.client("sagemaker")
+
+    def settled():
+        description = client.describe_endpoint(EndpointName=name)
+        return description if description["EndpointStatus"] in ("InService", "Failed") else None
+
+    description = wait_until(settled, 120, f"endpoint {name} to settle")
+    assert description["EndpointStatus"] == "InService", description["FailureReason"]
+    return description
 
 
 def gone(name):
@@ -69,31 +99,30 @@ def test_from_an_estimator_to_predictions_and_back(sdk, estimator):
 
     tensorflow, session = sdk
     predictor = estimator.deploy(initial_instance_count=1, instance_type="ml.c5.xlarge")
-    other = tensorflow.TensorFlowPredictor(predictor.endpoint_name, session, model_name="half_plus_two")
-    assert predictor.predict({"instances": [1.0, 2.0, 5.0]}) == {"predictions": [3.5, 4.0, 5.5]}
-    assert other.predict({"instances": [1.0, 2.0, 5.0]}) == {"predictions": [2.5, 3.0, 4.5]}
-    assert other.predict([1.0, 2.0]) == {"predictions": [2.5, 3.0]}
-    assert other.predict(np.array([4.0, 6.0])) == {"predictions": [4.0, 5.0]}
-    assert other.classify({"signature_name": "classify_x_to_y", "examples": [{"x": 1.0}]}) == {
+
+    def asking(model, **forms):
+        return tensorflow.TensorFlowPredictor(predictor.endpoint_name, session, model_name=model, **forms)
+
+    half, sums = asking("half_plus_two"), asking("sums")
+    assert predictor.predict({"instances": [1.0, 2.0, 5.0]}) == {"predictions": [2.5, 3.0, 4.5]}  # the first by name
+    assert half.predict({"inputs": {"x": [1.0, 2.0]}}) == {"outputs": [2.5, 3.0]}
+    assert sums.predict([[1, 2, 3], [4, 5, 6]]) == {"predictions": [6.0, 15.0]}
+    assert sums.predict([1, 2, 3]) == {"predictions": [6.0]}
+    assert sums.predict(np.array([[1.0, 2.0, 4.0]])) == {"predictions": [7.0]}
+    assert half.classify({"signature_name": "classify_x_to_y", "examples": [{"x": 1.0}]}) == {
         "results": [[["high", 2.5], ["low", -2.5]]]}
-    assert other.regress({"signature_name": "regress_x_to_y", "examples": [{"x": 1.0}]}) == {"results": [2.5]}
-    csv = tensorflow.TensorFlowPredictor(predictor.endpoint_name, session, model_name="half_plus_two",
-                                         serializer=serializers.CSVSerializer())
-    assert csv.predict([[1.0], [2.0]]) == {"predictions": [[2.5], [3.0]]}
-    lines = tensorflow.TensorFlowPredictor(predictor.endpoint_name, session, model_name="half_plus_two",
-                                           serializer=serializers.JSONLinesSerializer())
-    assert lines.predict([{"x": 1.0}, {"x": 2.0}]) == {"predictions": [2.5, 3.0]}
-    arrays = tensorflow.TensorFlowPredictor(predictor.endpoint_name, session, model_name="half_plus_two",
-                                            serializer=serializers.NumpySerializer(dtype="float32"),
-                                            deserializer=deserializers.NumpyDeserializer())
-    np.testing.assert_array_equal(arrays.predict(np.array([1.0, 2.0], "float32")), [2.5, 3.0])
+    assert half.regress({"signature_name": "regress_x_to_y", "examples": [{"x": 1.0}]}) == {"results": [2.5]}
+    assert asking("sums", serializer=serializers.CSVSerializer()).predict([[1, 2, 3], [4, 5, 6]]) == {
+        "predictions": [6.0, 15.0]}
+    lines = asking("sums", serializer=serializers.JSONLinesSerializer())
+    assert lines.predict([[1, 2, 3], [4, 5, 6]]) == {"predictions": [6.0, 15.0]}
+    arrays = asking("sums", serializer=serializers.NumpySerializer(dtype="float32"),
+                    deserializer=deserializers.NumpyDeserializer())
+    np.testing.assert_array_equal(arrays.predict(np.array([[1, 2, 3], [4, 5, 6]])), [6.0, 15.0])
 
     model = predictor._get_model_names()[0]
     predictor.update_endpoint(initial_instance_count=2, instance_type="ml.c5.large", model_name=model, wait=False)
-    client = boto3.client("sagemaker")
-    client.get_waiter("endpoint_in_service").wait(EndpointName=predictor.endpoint_name,
-                                                  WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    variant, = client.describe_endpoint(EndpointName=predictor.endpoint_name)["ProductionVariants"]
+    variant, = in_service(predictor.endpoint_name)["ProductionVariants"]
     assert variant["CurrentInstanceCount"] == 2
     predictor.delete_model()
     predictor.delete_endpoint()
@@ -114,8 +143,7 @@ def test_attached_and_from_artifacts_with_handlers(sdk, estimator, tmp_path):
         source_dir=str(source), sagemaker_session=session,
         env={"SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "half_plus_two"})
     predictor = model.deploy(initial_instance_count=1, instance_type="ml.c5.large", wait=False)
-    boto3.client("sagemaker").get_waiter("endpoint_in_service").wait(
-        EndpointName=predictor.endpoint_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+    in_service(predictor.endpoint_name)
     plain = tensorflow.TensorFlowPredictor(
         predictor.endpoint_name, session, serializer=serializers.IdentitySerializer("text/plain"),
         deserializer=deserializers.JSONDeserializer())

@@ -1,6 +1,7 @@
 """Endpoints with boto3: what comes into service, what fails and why, and what survives."""
 
 import collections
+import datetime
 import json
 import os
 import signal
@@ -106,6 +107,31 @@ def test_logs(endpoints, served):
     assert any("version_available" in event["message"] or "serving" in event["message"] for event in events), events
 
 
+def test_metrics(endpoints, half):
+    name = endpoints.create(half)
+    for _ in range(5):
+        endpoints.predict(name, HALF)
+    refusal(endpoints.invoke, name, {"instances": "none"})
+    cloudwatch = endpoints.jobs.client("cloudwatch")
+    now = datetime.datetime.now(datetime.timezone.utc)
+
+    def statistics(metric, space="AWS/SageMaker"):
+        points = cloudwatch.get_metric_statistics(
+            Namespace=space, MetricName=metric, Period=3600, Statistics=["Sum", "Average", "Maximum"],
+            Dimensions=[{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": "AllTraffic"}],
+            StartTime=now - datetime.timedelta(hours=1), EndTime=now + datetime.timedelta(hours=1))["Datapoints"]
+        return points[0] if points else None
+
+    wait_until(lambda: statistics("Invocations") and statistics("Invocations")["Sum"] == 6, 20, "six invocations")
+    assert statistics("Invocation4XXErrors")["Sum"] == 1
+    assert statistics("Invocation5XXErrors")["Sum"] == 0
+    assert statistics("InvocationModelErrors")["Sum"] == 1
+    latency, overhead = statistics("ModelLatency"), statistics("OverheadLatency")
+    assert 0 < latency["Average"] < 10_000_000 and 0 < overhead["Average"] < 10_000_000  # microseconds
+    memory = wait_until(lambda: statistics("MemoryUtilization", "/aws/sagemaker/Endpoints"), 30, "the memory used")
+    assert 0 < memory["Maximum"] < 100
+
+
 def test_variants_share_requests_by_weight(endpoints, half):
     three = endpoints.model(endpoints.trained("half_plus_three"))
     name = endpoints.create({"ModelName": half, "InitialVariantWeight": 0.7},
@@ -207,6 +233,15 @@ def test_deletable_while_creating_and_the_config_while_it_serves(endpoints, half
     assert endpoints.settled(name)["EndpointStatus"] == "InService"
     endpoints.sagemaker.delete_endpoint_config(EndpointConfigName=config)
     assert endpoints.predict(name, HALF) == HALVES
+    endpoints.delete(name)
+    endpoints.gone(name)
+    assert not endpoints.instances(name)
+
+
+def test_deletable_while_updating(endpoints, half):
+    name = endpoints.create(half)
+    endpoints.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=endpoints.config(half))
+    assert endpoints.describe(name)["EndpointStatus"] == "Updating"
     endpoints.delete(name)
     endpoints.gone(name)
     assert not endpoints.instances(name)
