@@ -7,10 +7,14 @@ import pathlib
 import subprocess
 import sys
 
+import deploy_time
+import endpoint_recovery
+import endpoint_update
 import fit_overhead
 import gang_simulated
 import gang_start
 import horovod_ratio
+import invoke_overhead
 import log_latency
 import metrics_record
 import ps_ratio
@@ -26,7 +30,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 BENCHMARKS = {module.NAME: module for module in (start_latency, fit_overhead, log_latency, gang_start, gang_simulated,
                                                  horovod_ratio, ps_ratio, metrics_record, serving_overhead,
                                                  serving_throughput, serving_peers, serving_swap, serving_memory,
-                                                 serving_openvino)}
+                                                 serving_openvino, deploy_time, invoke_overhead, endpoint_update,
+                                                 endpoint_recovery)}
 
 
 def parse_arguments():

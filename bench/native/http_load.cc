@@ -1,4 +1,4 @@
-// bench-http-load PORT PATH CONTENT_TYPE BODY_FILE CONNECTIONS SECONDS [RATE]
+// bench-http-load PORT PATH CONTENT_TYPE BODY_FILE CONNECTIONS SECONDS [RATE [HEADERS_FILE]]
 // Keeps CONNECTIONS requests to 127.0.0.1:PORT under way (RATE: sends so many a second instead, spread evenly) and
 // prints JSON: {"requests", "failures", "seconds", "p50_us", "p99_us", "first_failure"}. One thread, which polls
 // without rest: its core never sleeps, so that what a hypervisor takes to wake it is counted to nobody.
@@ -175,13 +175,16 @@ class Load {
 
 int main(int argc, char** argv) {
   if (argc < 7) {
-    std::fprintf(stderr, "usage: %s PORT PATH CONTENT_TYPE BODY_FILE CONNECTIONS SECONDS [RATE]\n", argv[0]);
+    std::fprintf(stderr, "usage: %s PORT PATH CONTENT_TYPE BODY_FILE CONNECTIONS SECONDS [RATE [HEADERS_FILE]]\n",
+                 argv[0]);
     return 2;
   }
-  std::ostringstream body;
+  std::ostringstream body, headers;
   body << std::ifstream(argv[4], std::ios::binary).rdbuf();
-  std::string request = "POST " + std::string(argv[2]) + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: " + argv[3] +
-                        "\r\nContent-Length: " + std::to_string(body.str().size()) + "\r\n\r\n" + body.str();
+  if (argc > 8) headers << std::ifstream(argv[8], std::ios::binary).rdbuf();
+  std::string request = "POST " + std::string(argv[2]) + " HTTP/1.1\r\nHost: 127.0.0.1:" + argv[1] +
+                        "\r\nContent-Type: " + argv[3] + "\r\nContent-Length: " + std::to_string(body.str().size()) +
+                        "\r\n" + headers.str() + "\r\n" + body.str();
   Load load(static_cast<uint16_t>(std::atoi(argv[1])), request, static_cast<size_t>(std::atoi(argv[5])),
             argc > 7 ? std::atof(argv[7]) : 0);
   load.Run(std::atof(argv[6]));
