@@ -12,16 +12,20 @@
 namespace sagebrush {
 namespace {
 
+// Fetched once and kept: OpenSSL looks EVP_sha256() and the like up anew, under locks, at each use.
 const EVP_MD* Evp(DigestAlgorithm algorithm) {
+  static const EVP_MD* const md5 = EVP_MD_fetch(nullptr, "MD5", nullptr);
+  static const EVP_MD* const sha1 = EVP_MD_fetch(nullptr, "SHA1", nullptr);
+  static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   switch (algorithm) {
     case DigestAlgorithm::kMd5:
-      return EVP_md5();
+      return md5;
     case DigestAlgorithm::kSha1:
-      return EVP_sha1();
+      return sha1;
     case DigestAlgorithm::kSha256:
-      return EVP_sha256();
+      break;
   }
-  return EVP_sha256();
+  return sha256;
 }
 
 std::string Once(DigestAlgorithm algorithm, std::string_view data) {
@@ -77,7 +81,9 @@ std::string Digest::Finish() {
 std::string Sha256(std::string_view data) { return Once(DigestAlgorithm::kSha256, data); }
 std::string Sha1(std::string_view data) { return Once(DigestAlgorithm::kSha1, data); }
 std::string Md5(std::string_view data) { return Once(DigestAlgorithm::kMd5, data); }
-std::string HmacSha256(std::string_view key, std::string_view data) { return Hmac(EVP_sha256(), key, data); }
+std::string HmacSha256(std::string_view key, std::string_view data) {
+  return Hmac(Evp(DigestAlgorithm::kSha256), key, data);
+}
 std::string HmacSha1(std::string_view key, std::string_view data) { return Hmac(EVP_sha1(), key, data); }
 
 uint32_t Crc32(std::string_view data, uint32_t crc) {

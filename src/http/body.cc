@@ -95,7 +95,7 @@ asio::awaitable<Result<std::string>> MessageBody::ReadChunked(size_t limit) {
 
 asio::awaitable<Result<size_t>> MessageBody::Fill() {
   size_t before = buffer_.size();
-  buffer_.resize(before + kReadStep);
+  buffer_.resize_and_overwrite(before + kReadStep, [](char*, size_t size) { return size; });
   transport_.ExpireAfter(stall_);
   Result<size_t> got = co_await transport_.ReadSome(buffer_.data() + before, kReadStep);
   buffer_.resize(before + (got ? *got : 0));

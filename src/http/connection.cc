@@ -97,7 +97,7 @@ asio::awaitable<bool> Connection::WaitForRequest() {
   for (int empty_lines = 0; empty_lines < 3; ++empty_lines) {
     while (buffer_.empty()) {
       if (core_->stopping) co_return false;
-      buffer_.resize(kHeadStep);
+      buffer_.resize_and_overwrite(kHeadStep, [](char*, size_t size) { return size; });
       idle_ = true;
       transport_->ExpireAfter(core_->options.idle_deadline);
       Result<size_t> got = co_await transport_->ReadSome(buffer_.data(), buffer_.size());
@@ -121,7 +121,7 @@ asio::awaitable<std::expected<void, HttpFailure>> Connection::ReadHead(MessagePa
     if (parser.head_done()) co_return std::expected<void, HttpFailure>();
     if (*used > 0 && !buffer_.empty()) continue;
     size_t before = buffer_.size();
-    buffer_.resize(before + kHeadStep);
+    buffer_.resize_and_overwrite(before + kHeadStep, [](char*, size_t size) { return size; });
     Result<size_t> got = co_await transport_->ReadSome(buffer_.data() + before, kHeadStep);
     buffer_.resize(before + (got ? *got : 0));
     if (!got && got.error().kind == ErrorKind::kDeadlineExceeded) {

@@ -7,7 +7,7 @@
 namespace sagebrush::http {
 namespace {
 
-constexpr size_t kReadStep = 64 * 1024;
+constexpr size_t kReadStep = 16 * 1024;
 constexpr size_t kHeadLimit = 64 * 1024;
 
 std::string HeadOf(const ClientRequest& request) {
@@ -52,7 +52,7 @@ asio::awaitable<Result<MessageParser>> ReadResponseHead(Transport& upstream, std
     }
     if (*used > 0 && !buffer.empty()) continue;
     size_t before = buffer.size();
-    buffer.resize(before + kReadStep);
+    buffer.resize_and_overwrite(before + kReadStep, [](char*, size_t size) { return size; });
     Result<size_t> got = co_await upstream.ReadSome(buffer.data() + before, kReadStep);
     buffer.resize(before + (got ? *got : 0));
     if (!got) co_return Fail(std::move(got).error());

@@ -63,6 +63,24 @@ std::string CanonicalQuery(const SignableRequest& request) {
   return out;
 }
 
+// Half of a signature's work is a key that holds for a day: callers come again, and each thread keeps the last one.
+const std::string& SigningKey(std::string_view secret, const CredentialScope& scope) {
+  struct Kept {
+    std::string secret, date, region, service, key;
+  };
+  thread_local Kept kept;
+  if (!kept.key.empty() && kept.secret == secret && kept.date == scope.date && kept.region == scope.region &&
+      kept.service == scope.service) {
+    return kept.key;
+  }
+  std::string key = HmacSha256("AWS4" + std::string(secret), scope.date);
+  key = HmacSha256(key, scope.region);
+  key = HmacSha256(key, scope.service);
+  key = HmacSha256(key, "aws4_request");
+  kept = {std::string(secret), scope.date, scope.region, scope.service, std::move(key)};
+  return kept.key;
+}
+
 }  // namespace
 
 const std::string* FindHeader(const SignableRequest& request, std::string_view name) {
@@ -114,10 +132,7 @@ std::string CredentialScope::Text() const { return date + "/" + region + "/" + s
 
 std::string SignatureV4(std::string_view canonical_request, std::string_view secret, std::string_view timestamp,
                         const CredentialScope& scope) {
-  std::string key = HmacSha256("AWS4" + std::string(secret), scope.date);
-  key = HmacSha256(key, scope.region);
-  key = HmacSha256(key, scope.service);
-  key = HmacSha256(key, "aws4_request");
+  const std::string& key = SigningKey(secret, scope);
   std::string text = "AWS4-HMAC-SHA256\n";
   text.append(timestamp).append("\n").append(scope.Text()).append("\n").append(HexEncode(Sha256(canonical_request)));
   return HexEncode(HmacSha256(key, text));
