@@ -30,6 +30,8 @@ tf.saved_model.save(sums, "/opt/ml/model/sums/1", signatures={"serving_default":
 HANDLERS = """\
 import json
 
+import colorama  # of requirements.txt
+
 def input_handler(data, context):
     return json.dumps({"instances": [float(x) for x in data.read().decode().split("|")]})
 
@@ -138,6 +140,7 @@ def test_attached_and_from_artifacts_with_handlers(sdk, estimator, tmp_path):
     source = tmp_path / "serving"
     source.mkdir()
     (source / "inference.py").write_text(HANDLERS)
+    (source / "requirements.txt").write_text("colorama==0.4.6\n")
     model = tensorflow.TensorFlowModel(
         model_data=attached.model_data, role=ROLE, framework_version="2.19", entry_point="inference.py",
         source_dir=str(source), sagemaker_session=session,
