@@ -230,9 +230,9 @@ TEST_F(ToolkitTest, TheEngineIsReachableInside) {
   EchoEngine engine(machine_->directory() / "engine.sock");
   InstanceSpec spec = machine_->Shell("proxy.1.0", "");
   spec.engine_socket = machine_->directory() / "engine.sock";
-  spec.entrypoint = {"python3", "-c", kAsk, "anything at all", "CONNECT pypi:443 HTTP/1.1\\r\\n\\r\\n"};
+  spec.entrypoint = {"python3", "-c", kAsk, "anything at all", "CONNECT else:443 HTTP/1.1\\r\\n\\r\\n"};
   EXPECT_TRUE(machine_->Run(spec).succeeded) << machine_->Log(spec.id);
-  EXPECT_EQ(machine_->Log(spec.id), "echo anything at all\necho CONNECT pypi:443 HTTP/1.1||\n");
+  EXPECT_EQ(machine_->Log(spec.id), "echo anything at all\necho CONNECT else:443 HTTP/1.1||\n");
   EXPECT_EQ(engine.served(), 2);
 }
 
@@ -245,7 +245,7 @@ TEST_F(ToolkitTest, AnIsolatedJobReachesTheEngineAndNothingBehindIt) {
                      "-c",
                      kAsk,
                      "GET /bucket/key HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n",
-                     "CONNECT pypi:443 HTTP/1.1\\r\\n\\r\\n",
+                     "CONNECT else:443 HTTP/1.1\\r\\n\\r\\n",
                      "GET http://example.com/ HTTP/1.1\\r\\n\\r\\n",
                      "\\x16\\x03"};
   EXPECT_TRUE(machine_->Run(spec).succeeded) << machine_->Log(spec.id);

@@ -205,17 +205,17 @@ engine = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://").split(":")
 def under_tls():
     import ssl
     answers = []
-    for line in ("CONNECT pypi.org:443", "GET http://pypi.org/"):
+    for line in ("CONNECT example.com:443", "GET http://example.com/"):
         with socket.create_connection(engine, timeout=5) as plain:
             context = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"])
             with context.wrap_socket(plain, server_hostname=engine[0]) as tls:
-                tls.sendall(f"{line} HTTP/1.1\\r\\nHost: pypi.org\\r\\nConnection: close\\r\\n\\r\\n".encode())
+                tls.sendall(f"{line} HTTP/1.1\\r\\nHost: example.com\\r\\nConnection: close\\r\\n\\r\\n".encode())
                 answers.append(tls.recv(10000).decode())
     return answers
 end({"hosts": all_hosts(), "engine": reach(engine[0], int(engine[1]), b"GET / HTTP/1.1\\r\\nHost: s3\\r\\n\\r\\n"),
      "outside": [reach(host, port) for host, port in (("192.0.2.1", 80), ("1.1.1.1", 53), ("10.77.255.254", 80))],
      "proxies": [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy")],
-     "proxied": [proxied("http://pypi.org/"), proxied("https://pypi.org/")], "under_tls": under_tls(),
+     "proxied": [proxied("http://example.com/"), proxied("https://example.com/")], "under_tls": under_tls(),
      "routes": [line.split()[1] for line in open("/proc/net/route").read().splitlines()[1:]]})
 """, instances=2, EnableNetworkIsolation=True, Environment={"PORT": "5000"})
     assert description["EnableNetworkIsolation"] is True
@@ -227,7 +227,7 @@ end({"hosts": all_hosts(), "engine": reach(engine[0], int(engine[1]), b"GET / HT
         assert all("403" in answer for answer in seen["proxied"]), seen
         # The engine's own words: a refusal, and S3's answer for a bucket of that name.
         assert "CONNECT is understood on plain connections only" in seen["under_tls"][0], seen
-        assert "<Error>" in seen["under_tls"][1] and "pypi" not in seen["under_tls"][1].lower().replace("pypi.org", ""), seen
+        assert "<Error>" in seen["under_tls"][1] and "example domain" not in seen["under_tls"][1].lower(), seen
         assert seen["routes"] == ["00004D0A"], "the job's own network, 10.77.0.0, and no other"
 
 
