@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "control/endpoint_reconciler.h"
 #include "control/instance_spec.h"
+#include "control/staging.h"
 #include "control/training_job_request.h"
 #include "domain/instance_type.h"
 #include "io/cores.h"
@@ -87,11 +88,8 @@ Result<driver::InstanceSpec> EndpointReconciler::PrepareInstance(const EndpointN
   spec.stop_grace_ms = kStopGraceMs;
   spec.engine_socket = options_.engine_socket;
   spec.service = driver::Service{.model_archive = {}, .command = {}, .port = routing::Invoker::kPort};
-  wire::Credentials credentials = keys_.ForJob(parts.job);
-  spec.variables = {{"AWS_ACCESS_KEY_ID", credentials.access_key}, {"AWS_SECRET_ACCESS_KEY", credentials.secret},
-                    {"AWS_DEFAULT_REGION", options_.region},       {"AWS_REGION", options_.region},
-                    {"AWS_ENDPOINT_URL", driver::kEngineEndpoint}, {"AWS_EC2_METADATA_DISABLED", "true"}};
   TRYV(AddEnvironment(variant.image, spec));
+  AddEngineAccess(keys_.ForJob(parts.job), options_.region, options_.ca_bundle, spec);
   for (const auto& [name, value] : variant.environment) spec.variables[name] = value;
   if (!variant.model_data_url.empty()) TRYV(StageModel(variant.model_data_url, spec));
   return spec;
@@ -117,9 +115,6 @@ Result<void> EndpointReconciler::AddEnvironment(const std::string& image_uri, dr
     fs::path tensorflow = TensorFlowOf(state.environment.venv);
     if (!tensorflow.empty()) spec.variables["SAGEBRUSH_TENSORFLOW"] = tensorflow.string();
   }
-  if (options_.ca_bundle.empty()) return {};
-  spec.environment.read_only.push_back(options_.ca_bundle);
-  spec.variables["AWS_CA_BUNDLE"] = spec.variables["REQUESTS_CA_BUNDLE"] = options_.ca_bundle.string();
   return {};
 }
 
@@ -132,11 +127,8 @@ Result<void> EndpointReconciler::StageModel(const std::string& url, driver::Inst
   spec.service->model_source = url;
   Result<void> linked = objects_.LinkTo(uri.bucket, uri.key, spec.service->model_archive);
   if (linked) return {};
-  std::string why = linked.error().code == "NoSuchBucket" ? "the bucket does not exist"
-                    : linked.error().code == "NoSuchKey"  ? "the object does not exist"
-                                                          : linked.error().message;
   return Fail(InvalidArgument("Failed to download model data for container \"container_1\" from URL: \"" + url +
-                              "\": " + why + ". Check the URL with 'aws s3 ls " + url +
+                              "\": " + WhyUnreadable(linked.error()) + ". Check the URL with 'aws s3 ls " + url +
                               "' and create the endpoint again."));
 }
 

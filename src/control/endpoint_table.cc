@@ -2,6 +2,7 @@
 
 #include "base/failpoint.h"
 #include "control/list_query.h"
+#include "control/request_rows.h"
 #include "control/tag_table.h"
 
 namespace sagebrush::control {
@@ -25,12 +26,8 @@ Result<void> EndpointTable::Insert(const EndpointName& name, const domain::Endpo
                                    const std::vector<sm::Tag>& tags, const std::string& invocation_id) {
   FAILPOINT("control.endpoint.create.before_commit");
   TRYV(database_.Write([&](db::Transaction& tx) -> Result<void> {
-    TRY(auto existing, tx.Query("SELECT invocation_id FROM endpoints WHERE name = ?", {name.value()}));
-    if (!existing.empty()) {
-      if (!invocation_id.empty() && existing[0].Text(0) == invocation_id) return {};
-      return Fail(Error(ErrorKind::kAlreadyExists, "Cannot create already existing endpoint \"" + arn + "\".",
-                        "ValidationException"));
-    }
+    TRY(bool before, CreatedBefore(tx, "endpoints", "endpoint", name.value(), arn, invocation_id));
+    if (before) return {};
     TRYV(
         tx.Execute("INSERT INTO endpoints (name, status, created_ms, modified_ms, invocation_id, state) "
                    "VALUES (?, ?, ?, ?, ?, ?)",
@@ -95,8 +92,7 @@ Result<domain::EndpointState> EndpointTable::Update(const EndpointName& name, co
 Result<void> EndpointTable::Remove(const EndpointName& name, const std::string& arn) {
   return database_.Write([&](db::Transaction& tx) -> Result<void> {
     TRYV(tx.Execute("DELETE FROM endpoints WHERE name = ?", {name.value()}));
-    TRYV(tx.Execute("DELETE FROM tags WHERE arn = ?", {arn}));
-    return {};
+    return SetTags(tx, arn, {});
   });
 }
 

@@ -107,4 +107,16 @@ Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, con
   return spec;
 }
 
+void AddEngineAccess(const wire::Credentials& credentials, const std::string& region,
+                     const std::filesystem::path& ca_bundle, driver::InstanceSpec& spec) {
+  spec.variables["AWS_ACCESS_KEY_ID"] = credentials.access_key;
+  spec.variables["AWS_SECRET_ACCESS_KEY"] = credentials.secret;
+  spec.variables["AWS_DEFAULT_REGION"] = spec.variables["AWS_REGION"] = region;
+  spec.variables["AWS_ENDPOINT_URL"] = driver::kEngineEndpoint;
+  spec.variables["AWS_EC2_METADATA_DISABLED"] = "true";
+  if (ca_bundle.empty()) return;
+  spec.environment.read_only.push_back(ca_bundle);
+  spec.variables["AWS_CA_BUNDLE"] = spec.variables["REQUESTS_CA_BUNDLE"] = ca_bundle.string();
+}
+
 }  // namespace sagebrush::control

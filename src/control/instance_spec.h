@@ -1,11 +1,13 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "control/instance_groups.h"
 #include "control/training_job_table.h"
 #include "driver/driver.h"
+#include "wire/sigv4.h"
 
 namespace sagebrush::control {
 
@@ -31,5 +33,10 @@ Gang GangOf(const gen::sagemaker::CreateTrainingJobRequest& request);
 // hyperparameters, entry point. Environment, credentials and staged paths are the reconciler's to add.
 Result<driver::InstanceSpec> InstanceSpecOf(const TrainingJobRecord& record, const Gang& gang,
                                             const std::string& job_arn, int rank);
+
+// How the programs of an instance reach the engine, whichever kind of instance it is: endpoint, region and key pair,
+// and the authorities to trust ("" for those that they know).
+void AddEngineAccess(const wire::Credentials& credentials, const std::string& region,
+                     const std::filesystem::path& ca_bundle, driver::InstanceSpec& spec);
 
 }  // namespace sagebrush::control

@@ -9,6 +9,11 @@
 
 namespace sagebrush::control {
 
+// Whether the same call (invocation id, not empty) has created the row of that name already. ValidationException when
+// another one has. Within the transaction that inserts the row otherwise.
+Result<bool> CreatedBefore(db::Transaction& tx, const std::string& table, const std::string& noun,
+                           const std::string& name, const std::string& arn, const std::string& invocation_id);
+
 // The rows of a resource that is nothing but the request that created it: a table with the columns name, created_ms,
 // invocation_id and request (JSON). Thread-safe; calls block.
 class RequestRows {

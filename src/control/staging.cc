@@ -17,12 +17,6 @@ Error Unreadable(const std::string& what, const std::string& uri, const std::str
                          "). Check the URI with 'aws s3 ls " + uri + "' and start the job again.");
 }
 
-std::string Reason(const Error& error) {
-  if (error.code == "NoSuchBucket") return "the bucket does not exist";
-  if (error.code == "NoSuchKey") return "the object does not exist";
-  return error.message;
-}
-
 Result<void> MakeOwnedDirectory(const fs::path& directory, objstore::BlobOwner owner) {
   TRYV(io::MakeDirectories(directory));
   if (owner.uid != ::geteuid() && ::chown(directory.c_str(), owner.uid, owner.gid) != 0) {
@@ -42,7 +36,7 @@ Result<void> StageChannel(objstore::ObjectStore& objects, const sm::Channel& cha
   }
   std::string what = "channel '" + channel.ChannelName + "'";
   Result<objstore::LinkedPrefix> linked = objects.LinkPrefix(uri.bucket, uri.key, directory, shard);
-  if (!linked) return Fail(Unreadable(what, source.S3Uri, Reason(linked.error())));
+  if (!linked) return Fail(Unreadable(what, source.S3Uri, WhyUnreadable(linked.error())));
   // A share may be empty; the whole may not.
   if (linked->files == 0) {
     Result<objstore::ListResult> any = objects.List(uri.bucket, {.prefix = uri.key, .max_keys = 1});
@@ -58,11 +52,17 @@ Result<void> StageSource(objstore::ObjectStore& objects, const std::string& uri_
   if (!uri) return Fail(InvalidArgument("ClientError: sagemaker_submit_directory: " + uri.error().message));
   Result<void> linked = objects.LinkTo(uri->bucket, uri->key, file);
   if (!linked)
-    return Fail(Unreadable("the source archive (sagemaker_submit_directory)", uri_text, Reason(linked.error())));
+    return Fail(Unreadable("the source archive (sagemaker_submit_directory)", uri_text, WhyUnreadable(linked.error())));
   return {};
 }
 
 }  // namespace
+
+std::string WhyUnreadable(const Error& error) {
+  if (error.code == "NoSuchBucket") return "the bucket does not exist";
+  if (error.code == "NoSuchKey") return "the object does not exist";
+  return error.message;
+}
 
 Result<void> StageInputs(objstore::ObjectStore& objects, const sm::CreateTrainingJobRequest& request,
                          const fs::path& directory, objstore::BlobOwner owner, driver::InstanceSpec& spec) {

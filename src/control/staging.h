@@ -16,6 +16,9 @@ namespace sagebrush::control {
 Result<void> StageInputs(objstore::ObjectStore& objects, const gen::sagemaker::CreateTrainingJobRequest& request,
                          const std::filesystem::path& directory, objstore::BlobOwner owner, driver::InstanceSpec& spec);
 
+// Why an object could not be linked, for a FailureReason.
+std::string WhyUnreadable(const Error& error);
+
 // The job's outputs and checkpoints have a place to go.
 Result<void> CheckOutputBuckets(objstore::ObjectStore& objects,
                                 const gen::sagemaker::CreateTrainingJobRequest& request);

@@ -36,20 +36,10 @@ Result<driver::InstanceSpec> TrainingJobReconciler::PrepareInstance(const JobNam
   spec.environment = image.environment;
   spec.epoch = options_.epoch;
   spec.engine_socket = options_.engine_socket;
-  wire::Credentials credentials = keys_.ForJob(job);
-  spec.variables = {{"AWS_ACCESS_KEY_ID", credentials.access_key},
-                    {"AWS_SECRET_ACCESS_KEY", credentials.secret},
-                    {"AWS_DEFAULT_REGION", options_.region},
-                    {"AWS_REGION", options_.region},
-                    {"AWS_ENDPOINT_URL", driver::kEngineEndpoint},
-                    {"S3_ENDPOINT_URL", driver::kEngineEndpoint},
-                    {"AWS_EC2_METADATA_DISABLED", "true"},
-                    {"TRAINING_JOB_NAME", job.value()},
-                    {"TRAINING_JOB_ARN", arn}};
-  if (!options_.ca_bundle.empty()) {
-    spec.environment.read_only.push_back(options_.ca_bundle);
-    spec.variables["AWS_CA_BUNDLE"] = spec.variables["REQUESTS_CA_BUNDLE"] = options_.ca_bundle.string();
-  }
+  AddEngineAccess(keys_.ForJob(job), options_.region, options_.ca_bundle, spec);
+  spec.variables["S3_ENDPOINT_URL"] = driver::kEngineEndpoint;
+  spec.variables["TRAINING_JOB_NAME"] = job.value();
+  spec.variables["TRAINING_JOB_ARN"] = arn;
   if (!options_.commands.empty()) {
     spec.environment.read_only.push_back(options_.commands);
     spec.commands = options_.commands;

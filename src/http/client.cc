@@ -32,19 +32,20 @@ int ConnectSocket(int fd, const sockaddr* address, socklen_t size, int64_t deadl
   return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
 }
 
-std::string Format(const ClientRequest& request, const std::string& default_host) {
-  std::string bytes = request.method + " " + request.target + " HTTP/1.1\r\n";
-  if (!request.headers.Has("Host")) bytes += "Host: " + default_host + "\r\n";
-  for (const auto& [name, value] : request.headers)
-    bytes += SafeFieldValue(name) + ": " + SafeFieldValue(value) + "\r\n";
+}  // namespace
+
+std::string FormatHead(const ClientRequest& request, std::string_view default_host) {
+  std::string head = request.method + " " + request.target + " HTTP/1.1\r\n";
+  if (!request.headers.Has("Host")) head.append("Host: ").append(default_host).append("\r\n");
+  for (const auto& [name, value] : request.headers) {
+    head.append(SafeFieldValue(name)).append(": ").append(SafeFieldValue(value)).append("\r\n");
+  }
   bool needs_length = !request.body.empty() || (request.method != "GET" && request.method != "HEAD");
   if (needs_length && !request.headers.Has("Content-Length")) {
-    bytes += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
+    head += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
   }
-  return bytes + "\r\n" + request.body;
+  return head + "\r\n";
 }
-
-}  // namespace
 
 Client::Client(std::string host, uint16_t port, std::filesystem::path socket, std::shared_ptr<const TlsTrust> trust,
                ClientOptions options)
@@ -134,7 +135,8 @@ Result<ClientResponse> Client::Call(const ClientRequest& request) {
     return Fail(InvalidArgument("a request needs a method and a percent-encoded target"));
   }
   int64_t deadline_ms = MonotonicMs() + options_.deadline.count();
-  std::string bytes = Format(request, socket_path_.empty() ? where_.substr(where_.find("//") + 2) : host_);
+  std::string bytes =
+      FormatHead(request, socket_path_.empty() ? where_.substr(where_.find("//") + 2) : host_) + request.body;
   bool head_request = request.method == "HEAD";
   bool answered = false;
   if (stream_) {

@@ -30,6 +30,9 @@ struct ClientRequest {
   std::string body;
 };
 
+// The request's head as it goes over the wire; `default_host` where it states none.
+std::string FormatHead(const ClientRequest& request, std::string_view default_host);
+
 struct ClientResponse {
   int status = 0;
   Headers headers;

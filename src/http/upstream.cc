@@ -2,25 +2,11 @@
 
 #include <sys/socket.h>
 
-#include "http/response_writer.h"
-
 namespace sagebrush::http {
 namespace {
 
 constexpr size_t kReadStep = 16 * 1024;
 constexpr size_t kHeadLimit = 64 * 1024;
-
-std::string HeadOf(const ClientRequest& request) {
-  std::string head = request.method + " " + request.target + " HTTP/1.1\r\n";
-  if (!request.headers.Has("Host")) head += "Host: localhost\r\n";
-  for (const auto& [name, value] : request.headers) {
-    head.append(SafeFieldValue(name)).append(": ").append(SafeFieldValue(value)).append("\r\n");
-  }
-  if (!request.body.empty() || request.method == "POST") {
-    head += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
-  }
-  return head + "\r\n";
-}
 
 int FamilyOf(int socket) {
   int family = AF_UNIX;
@@ -66,7 +52,7 @@ Upstream::Upstream(const asio::any_io_executor& executor, io::UniqueFd connected
 asio::awaitable<Result<Upstream::Reply>> Upstream::Exchange(const ClientRequest& request, Millis deadline, Millis stall,
                                                             bool& sent) {
   keep_alive_ = false;
-  std::string head = HeadOf(request);
+  std::string head = FormatHead(request, "localhost");
   transport_->ExpireAfter(stall);
   Result<size_t> first = co_await transport_->WriteSome(head, request.body);
   sent = first.has_value();

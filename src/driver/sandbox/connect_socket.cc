@@ -11,9 +11,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "base/clock.h"
+#include "io/descriptor_passing.h"
 
 namespace sagebrush::driver {
 namespace {
@@ -25,50 +27,14 @@ constexpr size_t kMostDescriptors = 4;
 // One message that is sent and received whole.
 template <class Value>
 ssize_t SendWith(int socket, const Value& value, int descriptor, int flags) {
-  iovec part{const_cast<Value*>(&value), sizeof value};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptor)] = {};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  if (descriptor >= 0) {
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    cmsghdr* ancillary = CMSG_FIRSTHDR(&header);
-    ancillary->cmsg_level = SOL_SOCKET;
-    ancillary->cmsg_type = SCM_RIGHTS;
-    ancillary->cmsg_len = CMSG_LEN(sizeof descriptor);
-    std::memcpy(CMSG_DATA(ancillary), &descriptor, sizeof descriptor);
-  }
-  ssize_t sent;
-  do {
-    sent = ::sendmsg(socket, &header, flags | MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  return sent;
+  std::span<const int> descriptors(&descriptor, descriptor >= 0 ? 1 : 0);
+  return io::SendWithDescriptors(socket, {reinterpret_cast<const char*>(&value), sizeof value}, descriptors, flags);
 }
 
 template <class Value>
 ssize_t ReceiveWith(int socket, Value& value, std::vector<io::UniqueFd>& descriptors) {
-  iovec part{&value, sizeof value};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMostDescriptors * sizeof(int))] = {};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  ssize_t got;
-  do {
-    got = ::recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
-  if (got < 0) return got;
-  for (cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr; item = CMSG_NXTHDR(&header, item)) {
-    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
-    for (size_t at = 0; at + sizeof(int) <= item->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
-      int descriptor = -1;
-      std::memcpy(&descriptor, CMSG_DATA(item) + at, sizeof descriptor);
-      descriptors.emplace_back(descriptor);
-    }
-  }
-  return got;
+  return io::ReceiveWithDescriptors(socket, {reinterpret_cast<char*>(&value), sizeof value}, kMostDescriptors,
+                                    descriptors, MSG_DONTWAIT);
 }
 
 // Begins to connect; 0, or the error.

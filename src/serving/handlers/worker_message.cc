@@ -4,12 +4,15 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
+#include <vector>
+
+#include "io/descriptor_passing.h"
 
 namespace sagebrush::serving {
 namespace {
@@ -54,63 +57,31 @@ Result<io::UniqueFd> SharedBody(std::string_view body) {
 // Sends all of `bytes`, the descriptor (if any) with the first of them.
 Result<void> SendAll(int socket, std::string_view bytes, int descriptor, const WorkerWait& wait) {
   while (!bytes.empty()) {
-    iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &piece;
-    message.msg_iovlen = 1;
-    if (descriptor >= 0) {
-      message.msg_control = control;
-      message.msg_controllen = sizeof control;
-      cmsghdr* rights = CMSG_FIRSTHDR(&message);
-      rights->cmsg_level = SOL_SOCKET;
-      rights->cmsg_type = SCM_RIGHTS;
-      rights->cmsg_len = CMSG_LEN(sizeof(int));
-      std::memcpy(CMSG_DATA(rights), &descriptor, sizeof(int));
-    }
-    ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+    std::span<const int> descriptors(&descriptor, descriptor >= 0 ? 1 : 0);
+    ssize_t sent = io::SendWithDescriptors(socket, bytes, descriptors);
     if (sent > 0) {
       bytes.remove_prefix(static_cast<size_t>(sent));
       descriptor = -1;
     } else if (errno == EAGAIN) {
       TRYV(AwaitSocket(socket, POLLOUT, wait));
-    } else if (errno != EINTR) {
+    } else {
       return Ended();
     }
   }
   return {};
 }
 
-// The first descriptor that came with the message; others would be closed.
-io::UniqueFd TakeDescriptor(msghdr& message) {
-  io::UniqueFd found;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    int descriptor = -1;
-    std::memcpy(&descriptor, CMSG_DATA(part), sizeof(int));
-    found = io::UniqueFd(descriptor);
-  }
-  return found;
-}
-
 Result<void> ReceiveAll(int socket, char* to, size_t size, io::UniqueFd* descriptor, const WorkerWait& wait) {
   while (size > 0) {
-    iovec piece{to, size};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &piece;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    ssize_t got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    std::vector<io::UniqueFd> came;
+    ssize_t got = io::ReceiveWithDescriptors(socket, {to, size}, 1, came);
     if (got > 0) {
-      io::UniqueFd came = TakeDescriptor(message);
-      if (came && descriptor != nullptr) *descriptor = std::move(came);
+      if (!came.empty() && descriptor != nullptr) *descriptor = std::move(came.front());
       to += got;
       size -= static_cast<size_t>(got);
-    } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+    } else if (got == 0 || errno != EAGAIN) {
       return Ended();
-    } else if (errno == EAGAIN) {
+    } else {
       TRYV(AwaitSocket(socket, POLLIN, wait));
     }
   }
