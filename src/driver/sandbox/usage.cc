@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <system_error>
 #include <vector>
@@ -20,9 +21,22 @@ constexpr int64_t kBlockBytes = 512;
 
 struct Process {
   pid_t parent = 0;
-  int64_t ticks = 0;  // its own, and of its children that ended and were waited for
+  int64_t cpu_ns = 0;  // its own, and of its children that ended and were waited for
   int64_t pages = 0;
 };
+
+int64_t TickNs() {
+  static const int64_t ns = 1'000'000'000 / ::sysconf(_SC_CLK_TCK);
+  return ns;
+}
+
+// What the first thread has used, to the nanosecond: a process that is young or rests has not filled a tick yet. 0
+// where the kernel does not tell.
+int64_t FirstThreadNs(const std::string& pid) {
+  Result<std::string> schedstat = io::ReadFile("/proc/" + pid + "/schedstat");
+  if (!schedstat) return 0;
+  return ParseInt(std::string_view(*schedstat).substr(0, schedstat->find(' '))).value_or(0);
+}
 
 std::optional<Process> ReadProcess(const std::string& pid) {
   Result<std::string> stat = io::ReadFile("/proc/" + pid + "/stat");
@@ -33,7 +47,8 @@ std::optional<Process> ReadProcess(const std::string& pid) {
   std::vector<std::string_view> fields = Split(std::string_view(*stat).substr(at + 2), ' ');
   if (fields.size() < 22) return std::nullopt;
   auto field = [&](size_t number) { return ParseInt(fields[number - 3]).value_or(0); };
-  return Process{static_cast<pid_t>(field(4)), field(14) + field(15) + field(16) + field(17), field(24)};
+  int64_t cpu_ns = (field(14) + field(15) + field(16) + field(17)) * TickNs();
+  return Process{static_cast<pid_t>(field(4)), std::max(cpu_ns, FirstThreadNs(pid)), field(24)};
 }
 
 bool IsBelow(const std::map<pid_t, Process>& all, pid_t pid, pid_t root) {
@@ -71,11 +86,11 @@ InstanceUsage UsageOfProcesses(pid_t root) {
     if (!pid) continue;
     if (std::optional<Process> process = ReadProcess(name)) all[static_cast<pid_t>(*pid)] = *process;
   }
-  static const int64_t tick_ns = 1'000'000'000 / ::sysconf(_SC_CLK_TCK), page_bytes = ::sysconf(_SC_PAGESIZE);
+  static const int64_t page_bytes = ::sysconf(_SC_PAGESIZE);
   InstanceUsage usage;
   for (const auto& [pid, process] : all) {
     if (!IsBelow(all, pid, root)) continue;
-    usage.cpu_ns += process.ticks * tick_ns;
+    usage.cpu_ns += process.cpu_ns;
     usage.memory_bytes += process.pages * page_bytes;
   }
   return usage;
