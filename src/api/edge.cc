@@ -1,5 +1,6 @@
 #include "api/edge.h"
 
+#include "api/signed_body.h"
 #include "base/gzip.h"
 #include "base/hash.h"
 #include "base/text.h"
@@ -13,6 +14,8 @@ namespace asio = http::asio;
 
 // The hosted services' limits on a request are of this order; objects are not held in memory.
 constexpr size_t kLargestCallBytes = 8 << 20;
+// An invocation's body up to this is read whole before its signature is checked: one digest, one piece to send.
+constexpr size_t kLargestWhole = 128 * 1024;
 
 http::Response ErrorReply(const Error& error, wire::ErrorStyle style, const http::Request& request) {
   wire::WireError wire_error = wire::ToWireError(error, style);
@@ -49,6 +52,14 @@ Result<std::string> Unpacked(const http::Request& request, std::string_view body
   Result<std::string> plain = added ? std::move(gunzip).Finish() : Fail(std::move(added).error());
   if (!plain && plain.error().kind == ErrorKind::kInvalidArgument) plain.error().code = "SerializationException";
   return plain;
+}
+
+http::Response RuntimeRefusal(const Error& error) {
+  if (error.kind == ErrorKind::kInvalidArgument && error.code.empty()) {
+    return RuntimeApi::Refuse(400, "ValidationError", error.message);
+  }
+  wire::WireError wire_error = wire::ToWireError(error, wire::ErrorStyle::kJson);
+  return RuntimeApi::Refuse(wire_error.status, wire_error.code, wire_error.message);
 }
 
 http::Response Health() {
@@ -108,6 +119,8 @@ asio::awaitable<http::Response> Edge::HandleJson(http::Request& request, const J
 // Without the blocking pool: a signature costs microseconds, and an invocation waits for its container only.
 asio::awaitable<http::Response> Edge::HandleRuntime(http::Request& request) {
   size_t limit = services_.runtime.body_limit();
+  std::optional<uint64_t> length = request.body->length();
+  if (length > kLargestWhole && length <= limit) co_return co_await StreamToRuntime(request, *length);
   Result<std::string> body = co_await http::ReadAll(*request.body, limit);
   if (!body && body.error().kind == ErrorKind::kResourceExhausted) {
     co_return RuntimeApi::Refuse(413, "ValidationError",
@@ -116,11 +129,22 @@ asio::awaitable<http::Response> Edge::HandleRuntime(http::Request& request) {
   }
   if (!body) co_return RuntimeApi::Refuse(400, "ValidationError", body.error().message);
   Result<CallContext> context = Verify(request, HexEncode(Sha256(*body)), false);
-  if (!context) {
-    wire::WireError error = wire::ToWireError(context.error(), wire::ErrorStyle::kJson);
-    co_return RuntimeApi::Refuse(error.status, error.code, error.message);
-  }
+  if (!context) co_return RuntimeRefusal(context.error());
   co_return co_await services_.runtime.Handle(request, *std::move(body));
+}
+
+// A large body is passed on while it comes, but its end only once the signature over the whole is known to be right.
+asio::awaitable<http::Response> Edge::StreamToRuntime(http::Request& request, uint64_t length) {
+  wire::SignableRequest signable = Signable(request);
+  Result<wire::PendingSignature> signature =
+      wire::PendingSignature::Begin(signable, [this](std::string_view key) { return keys_.Find(key); }, clock_.NowMs());
+  if (!signature) co_return RuntimeRefusal(signature.error());
+  SignedBody body(*request.body, length, *std::move(signature), wire::DeclaredPayloadHash(signable));
+  if (Result<void> head = body.CheckHead(); !head) co_return RuntimeRefusal(head.error());
+  http::Response response = co_await services_.runtime.Handle(request, &body);
+  // A container may answer before it has read everything, and then the signature is still to be checked.
+  if (Result<void> right = co_await body.Finish(); !right) co_return RuntimeRefusal(right.error());
+  co_return response;
 }
 
 asio::awaitable<http::Response> Edge::HandleQuery(http::Request& request) {

@@ -20,7 +20,8 @@ namespace sagebrush::api {
 //   GET /_sagebrush/health                            no signature; {"status":"ok",…}
 //   X-Amz-Target: SageMaker.* | Logs_20140328.* |     JSON services; CloudWatch's clients compress large bodies
 //                 GraniteServiceVersion20100801.*
-//   POST /endpoints/NAME/… not signed for S3          SageMaker's runtime; verified and answered on the io threads
+//   POST /endpoints/NAME/… not signed for S3          SageMaker's runtime; verified and answered on the io threads,
+//                                                     large bodies while they come (SignedBody)
 //   POST / with a form body                           Query services (STS, IAM, CloudWatch of older clients)
 //   anything else                                     S3, path style or virtual host
 class Edge {
@@ -42,6 +43,7 @@ class Edge {
   http::asio::awaitable<http::Response> HandleJson(http::Request& request, const JsonService* service,
                                                    std::string operation);
   http::asio::awaitable<http::Response> HandleRuntime(http::Request& request);
+  http::asio::awaitable<http::Response> StreamToRuntime(http::Request& request, uint64_t length);
   http::asio::awaitable<http::Response> HandleQuery(http::Request& request);
   http::asio::awaitable<http::Response> HandleS3(http::Request& request);
   Result<CallContext> Verify(const http::Request& request, std::string_view payload_hash, bool is_s3) const;

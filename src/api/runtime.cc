@@ -78,7 +78,8 @@ http::Response RuntimeApi::Refuse(int status, std::string_view type, std::string
   return response;
 }
 
-asio::awaitable<http::Response> RuntimeApi::Handle(const http::Request& request, std::string body) const {
+asio::awaitable<http::Response> RuntimeApi::Handle(const http::Request& request,
+                                                   std::variant<std::string, http::BodyReader*> body) const {
   std::optional<Path> path = ParsePath(request.path);
   if (!path) co_return Refuse(400, "ValidationError", "The path is not /endpoints/NAME/invocations.");
   if (path->operation != "invocations") {
@@ -90,14 +91,19 @@ asio::awaitable<http::Response> RuntimeApi::Handle(const http::Request& request,
       co_return Refuse(400, "ValidationError", std::string(reason) + ": leave it out.");
     }
   }
-  co_return co_await Invoke(request, std::move(path->endpoint), std::move(body));
+  routing::Invocation invocation{
+      .endpoint = std::move(path->endpoint), .target_variant = {}, .headers = Forwarded(request), .body = {}};
+  if (auto* text = std::get_if<std::string>(&body)) {
+    invocation.body = std::move(*text);
+  } else {
+    invocation.stream = std::get<http::BodyReader*>(body);
+  }
+  if (const std::string* variant = request.headers.Find(kTargetVariant)) invocation.target_variant = *variant;
+  co_return co_await Invoke(std::move(invocation));
 }
 
-asio::awaitable<http::Response> RuntimeApi::Invoke(const http::Request& request, std::string endpoint,
-                                                   std::string body) const {
-  routing::Invocation invocation{
-      .endpoint = endpoint, .target_variant = {}, .headers = Forwarded(request), .body = std::move(body)};
-  if (const std::string* variant = request.headers.Find(kTargetVariant)) invocation.target_variant = *variant;
+asio::awaitable<http::Response> RuntimeApi::Invoke(routing::Invocation invocation) const {
+  const std::string endpoint = invocation.endpoint;
   Result<routing::InvocationReply> reply = co_await invoker_.Invoke(std::move(invocation));
   if (!reply) co_return ErrorReply(endpoint, reply.error());
   if (reply->status < 200 || reply->status > 299) co_return co_await ModelError(endpoint, *std::move(reply));

@@ -23,14 +23,15 @@ class RuntimeApi {
   // Whether the request is for this service: by its path, and for paths that a bucket might have, by its signature.
   static bool Owns(const http::Request& request);
   size_t body_limit() const { return options_.body_limit; }
-  // The request's signature is verified and its body read.
-  http::asio::awaitable<http::Response> Handle(const http::Request& request, std::string body) const;
+  // The body is all there, or (a reader, of known length) still to come. The request's signature is verified, or the
+  // reader does that before its end: then the response may be answered only when the signature was right.
+  http::asio::awaitable<http::Response> Handle(const http::Request& request,
+                                               std::variant<std::string, http::BodyReader*> body) const;
 
   static http::Response Refuse(int status, std::string_view type, std::string_view message);
 
  private:
-  http::asio::awaitable<http::Response> Invoke(const http::Request& request, std::string endpoint,
-                                               std::string body) const;
+  http::asio::awaitable<http::Response> Invoke(routing::Invocation invocation) const;
   http::Response ErrorReply(const std::string& endpoint, const Error& error) const;
   http::asio::awaitable<http::Response> ModelError(const std::string& endpoint, routing::InvocationReply reply) const;
   http::Response ModelErrorOf(const std::string& endpoint, int status, const std::string& message,

@@ -6,6 +6,7 @@ namespace sagebrush::http {
 namespace {
 
 constexpr size_t kReadStep = 16 * 1024;
+constexpr size_t kPiece = 256 * 1024;  // of a request's body that is passed on
 constexpr size_t kHeadLimit = 64 * 1024;
 
 int FamilyOf(int socket) {
@@ -49,20 +50,33 @@ asio::awaitable<Result<MessageParser>> ReadResponseHead(Transport& upstream, std
 Upstream::Upstream(const asio::any_io_executor& executor, io::UniqueFd connected)
     : transport_(std::make_shared<Transport>(Adopt(executor, std::move(connected)))) {}
 
-asio::awaitable<Result<Upstream::Reply>> Upstream::Exchange(const ClientRequest& request, Millis deadline, Millis stall,
-                                                            bool& sent) {
+// An error only when the rest could not be read: a server may answer and close before it has read the whole request,
+// so a failure to write is no reason not to look for the answer.
+asio::awaitable<Result<void>> Upstream::SendRest(BodyReader& rest, Millis stall, Sending& sending) {
+  while (true) {
+    Result<std::string> piece = co_await rest.Read(kPiece);
+    sending.broke = !piece;
+    if (!piece) co_return Fail(std::move(piece).error());
+    if (piece->empty()) co_return Result<void>{};
+    Result<void> written = co_await transport_->Write(*piece, {}, stall);
+    if (!written) co_return Result<void>{};
+  }
+}
+
+asio::awaitable<Result<Upstream::Reply>> Upstream::Exchange(const ClientRequest& request, BodyReader* rest,
+                                                            Millis deadline, Millis stall, Sending& sending) {
   keep_alive_ = false;
   std::string head = FormatHead(request, "localhost");
   transport_->ExpireAfter(stall);
   Result<size_t> first = co_await transport_->WriteSome(head, request.body);
-  sent = first.has_value();
+  sending.began = first.has_value();
   if (!first) co_return Fail(std::move(first).error());
   std::string_view rest_of_head(head), rest_of_body(request.body);
   size_t of_head = std::min(*first, rest_of_head.size());
   rest_of_head.remove_prefix(of_head);
   rest_of_body.remove_prefix(*first - of_head);
-  // A server may answer and close before it has read the whole request, so a failure is no reason not to look.
-  (void)co_await transport_->Write(rest_of_head, rest_of_body, stall);
+  Result<void> written = co_await transport_->Write(rest_of_head, rest_of_body, stall);
+  if (written && rest != nullptr) CO_TRYV(co_await SendRest(*rest, stall, sending));
   Result<MessageParser> parser = co_await ReadResponseHead(*transport_, buffer_, kHeadLimit, deadline);
   if (!parser) co_return Fail(std::move(parser).error());
   Reply reply{.head = parser->head(), .body = nullptr};

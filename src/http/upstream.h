@@ -23,10 +23,18 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
     MessageHead head;
     std::unique_ptr<MessageBody> body;  // of this connection: read it to its end, or drop both
   };
-  // Sends a request and reads the head of its response. `sent`: whether the server may have seen any of it; only when
-  // not, it may be sent again elsewhere. kDeadlineExceeded when the response has not begun by `deadline` after the
-  // request; `stall` is for each step of the sending, and of the reading of the body.
-  asio::awaitable<Result<Reply>> Exchange(const ClientRequest& request, Millis deadline, Millis stall, bool& sent);
+  // What became of the sending of a request.
+  struct Sending {
+    bool began = false;  // the server may have seen some of it; only when not, it may be sent again elsewhere
+    bool broke = false;  // the rest of its body could not be read: that is the error, and the connection is of no use
+  };
+  // Sends a request and reads the head of its response. The body is request.body and then all of `rest` (null: nothing
+  // more), read while it is sent; with a rest the request's headers state the Content-Length of both. A server that
+  // answers before it has taken all of it ends the sending: `rest` is then read in part. kDeadlineExceeded when the
+  // response has not begun by `deadline` after the request; `stall` is for each step of the sending, and of the reading
+  // of the body.
+  asio::awaitable<Result<Reply>> Exchange(const ClientRequest& request, BodyReader* rest, Millis deadline, Millis stall,
+                                          Sending& sending);
 
   // Between requests: whether the server has not closed the connection meanwhile.
   bool usable() { return !transport_->PeerGone(); }
@@ -34,6 +42,8 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   bool reusable() const { return keep_alive_; }
 
  private:
+  asio::awaitable<Result<void>> SendRest(BodyReader& rest, Millis stall, Sending& sending);
+
   std::shared_ptr<Transport> transport_;
   std::string buffer_;
   bool keep_alive_ = false;

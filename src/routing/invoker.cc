@@ -133,6 +133,9 @@ asio::awaitable<Result<std::shared_ptr<http::Upstream>>> Invoker::Connect(const 
 asio::awaitable<Result<InvocationReply>> Invoker::Invoke(Invocation invocation) {
   http::ClientRequest request{.method = "POST", .target = "/invocations", .headers = std::move(invocation.headers)};
   request.body = std::move(invocation.body);
+  if (http::BodyReader* stream = invocation.stream) {
+    request.headers.Add("Content-Length", std::to_string(stream->length().value()));
+  }
   InvocationRecord record{.endpoint = invocation.endpoint};
   Error last = Internal("no attempt was made");
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
@@ -158,14 +161,15 @@ asio::awaitable<Result<InvocationReply>> Invoker::Invoke(Invocation invocation) 
       done.overhead = end - received - done.model_latency;
       if (observe) observe(done);
     };
-    bool sent = false;
-    Result<http::Upstream::Reply> reply = co_await upstream->Exchange(request, options_.timeout, options_.stall, sent);
-    if (!reply && !sent) {
+    http::Upstream::Sending sending;
+    Result<http::Upstream::Reply> reply =
+        co_await upstream->Exchange(request, invocation.stream, options_.timeout, options_.stall, sending);
+    if (!reply && !sending.began) {
       last = std::move(reply).error();
       continue;
     }
     if (!reply) {
-      count(record, 0);
+      if (!sending.broke) count(record, 0);
       co_return Fail(std::move(reply).error());
     }
     choice->Answered();

@@ -32,6 +32,7 @@ struct Invocation {
   std::optional<std::string> target_variant;
   http::Headers headers;  // for the container
   std::string body;
+  http::BodyReader* stream = nullptr;  // in place of body: of known length, passed on while it is read; outlives Invoke
   std::chrono::steady_clock::time_point received = std::chrono::steady_clock::now();
 };
 
@@ -57,7 +58,8 @@ class Invoker {
   Invoker(io::Runtime& runtime, Router& router, driver::Driver& driver, Options options);
   ~Invoker();
 
-  // As Router::Choose; kDeadlineExceeded when the container is too slow, kUnavailable when it breaks off.
+  // As Router::Choose; kDeadlineExceeded when the container is too slow, kUnavailable when it breaks off. An error of
+  // `stream` is given as it is, and not counted: what the container has got is then cut short.
   http::asio::awaitable<Result<InvocationReply>> Invoke(Invocation invocation);
   // Closes the kept connections to an instance that is going away.
   void Forget(const InstanceId& instance);

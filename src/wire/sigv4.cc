@@ -149,6 +149,10 @@ Result<Claim> ParsePresigned(const SignableRequest& request) {
   return claim;
 }
 
+bool IsPresigned(const SignableRequest& request) {
+  return FindQuery(request, "X-Amz-Signature") != nullptr || FindQuery(request, "X-Amz-Algorithm") != nullptr;
+}
+
 Result<void> CheckTime(const Claim& claim, bool is_s3, int64_t now_ms) {
   if (claim.expires_seconds) {
     if (claim.signed_at_ms > now_ms + kMaxPresignedFutureMs) {
@@ -207,8 +211,13 @@ Result<std::string> SignedPayloadHash(std::string_view payload_hash, bool presig
       "InvalidArgument"));
 }
 
-Result<VerifiedCaller> VerifyClaim(const SignableRequest& request, const Claim& claim, std::string_view payload_hash,
-                                   bool is_s3, const SecretLookup& lookup, int64_t now_ms) {
+// A claim that only lacks the hash of the body.
+struct HeadChecked {
+  Claim claim;
+  Credentials credentials;
+};
+Result<HeadChecked> CheckHead(const SignableRequest& request, Claim claim, bool is_s3, const SecretLookup& lookup,
+                              int64_t now_ms) {
   std::optional<Credentials> credentials = lookup(claim.scope.access_key);
   if (!credentials) {
     if (is_s3) {
@@ -218,16 +227,22 @@ Result<VerifiedCaller> VerifyClaim(const SignableRequest& request, const Claim& 
   }
   TRYV(CheckTime(claim, is_s3, now_ms));
   TRYV(CheckSignedHeaders(request, claim));
+  return HeadChecked{std::move(claim), *std::move(credentials)};
+}
+
+Result<VerifiedCaller> CheckSignature(const SignableRequest& request, const HeadChecked& head,
+                                      std::string_view payload_hash, bool is_s3) {
+  const Claim& claim = head.claim;
   TRY(std::string hash, SignedPayloadHash(payload_hash, claim.expires_seconds.has_value(), is_s3));
   std::string canonical = CanonicalRequest(request, claim.signed_headers, hash, is_s3);
-  std::string expected = SignatureV4(canonical, credentials->secret, claim.timestamp, claim.scope);
+  std::string expected = SignatureV4(canonical, head.credentials.secret, claim.timestamp, claim.scope);
   if (!ConstantTimeEquals(expected, claim.signature)) {
     return Denied(
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
         "Key and signing method.",
         is_s3 ? "SignatureDoesNotMatch" : "InvalidSignatureException");
   }
-  if (!ConstantTimeEquals(credentials->session_token, claim.token)) {
+  if (!ConstantTimeEquals(head.credentials.session_token, claim.token)) {
     return Denied("The security token included in the request is invalid.",
                   is_s3 ? "InvalidToken" : "UnrecognizedClientException");
   }
@@ -235,6 +250,25 @@ Result<VerifiedCaller> VerifyClaim(const SignableRequest& request, const Claim& 
                         .region = claim.scope.region,
                         .service = claim.scope.service,
                         .payload_hash = std::move(hash)};
+}
+
+// The claim of a request that is signed by version 4, in its Authorization header or its query.
+Result<Claim> ParseClaim(const SignableRequest& request, bool is_s3) {
+  if (const std::string* authorization = FindHeader(request, "authorization")) {
+    return ParseAuthorization(request, *authorization);
+  }
+  if (IsPresigned(request)) return ParsePresigned(request);
+  if (is_s3) return Denied("Access Denied: the request carries no signature.", "AccessDenied");
+  return Unauthenticated("The request is missing an authentication token: sign it with an access key.",
+                         "MissingAuthenticationToken");
+}
+
+Result<void> CheckOneMechanism(const SignableRequest& request, bool old_query, bool is_s3) {
+  bool authorization = FindHeader(request, "authorization") != nullptr;
+  if (authorization + IsPresigned(request) + old_query <= 1) return {};
+  return Fail(InvalidArgument(
+      "Only one authentication mechanism is allowed: the Authorization header or a presigned query, not both.",
+      is_s3 ? "InvalidArgument" : "IncompleteSignature"));
 }
 
 }  // namespace
@@ -246,23 +280,34 @@ std::string_view DeclaredPayloadHash(const SignableRequest& request) {
 
 Result<VerifiedCaller> VerifySignature(const SignableRequest& request, std::string_view payload_hash, bool is_s3,
                                        const SecretLookup& lookup, int64_t now_ms) {
-  const std::string* authorization = FindHeader(request, "authorization");
-  bool presigned = FindQuery(request, "X-Amz-Signature") != nullptr || FindQuery(request, "X-Amz-Algorithm") != nullptr;
   bool old_query =
       is_s3 && FindQuery(request, "AWSAccessKeyId") != nullptr && FindQuery(request, "Signature") != nullptr;
-  if ((authorization != nullptr) + presigned + old_query > 1) {
-    return Fail(InvalidArgument(
-        "Only one authentication mechanism is allowed: the Authorization header or a presigned query, not both.",
-        is_s3 ? "InvalidArgument" : "IncompleteSignature"));
-  }
+  TRYV(CheckOneMechanism(request, old_query, is_s3));
   if (old_query) return VerifyOldPresignedQuery(request, lookup, now_ms);
-  if (authorization == nullptr && !presigned) {
-    if (is_s3) return Denied("Access Denied: the request carries no signature.", "AccessDenied");
-    return Unauthenticated("The request is missing an authentication token: sign it with an access key.",
-                           "MissingAuthenticationToken");
-  }
-  TRY(Claim claim, authorization != nullptr ? ParseAuthorization(request, *authorization) : ParsePresigned(request));
-  return VerifyClaim(request, claim, payload_hash, is_s3, lookup, now_ms);
+  TRY(Claim claim, ParseClaim(request, is_s3));
+  TRY(HeadChecked head, CheckHead(request, std::move(claim), is_s3, lookup, now_ms));
+  return CheckSignature(request, head, payload_hash, is_s3);
+}
+
+struct PendingSignature::State {
+  SignableRequest request;
+  HeadChecked head;
+};
+
+PendingSignature::PendingSignature(std::unique_ptr<State> state) : state_(std::move(state)) {}
+PendingSignature::PendingSignature(PendingSignature&&) noexcept = default;
+PendingSignature::~PendingSignature() = default;
+
+Result<PendingSignature> PendingSignature::Begin(const SignableRequest& request, const SecretLookup& lookup,
+                                                 int64_t now_ms) {
+  TRYV(CheckOneMechanism(request, false, false));
+  TRY(Claim claim, ParseClaim(request, false));
+  TRY(HeadChecked head, CheckHead(request, std::move(claim), false, lookup, now_ms));
+  return PendingSignature(std::make_unique<State>(State{request, std::move(head)}));
+}
+
+Result<VerifiedCaller> PendingSignature::Verify(std::string_view payload_hash) const {
+  return CheckSignature(state_->request, state_->head, payload_hash, false);
 }
 
 void Sign(SignableRequest& request, const Credentials& credentials, std::string_view region, std::string_view service,

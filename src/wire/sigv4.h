@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,6 +49,23 @@ std::string_view DeclaredPayloadHash(const SignableRequest& request);
 // Messages never hold a secret.
 Result<VerifiedCaller> VerifySignature(const SignableRequest& request, std::string_view payload_hash, bool is_s3,
                                        const SecretLookup& lookup, int64_t now_ms);
+
+// The signature of a request whose body is still to come: whatever its head alone can tell has been checked.
+class PendingSignature {
+ public:
+  // As VerifySignature for a service other than S3, but for the body's hash; the same errors.
+  static Result<PendingSignature> Begin(const SignableRequest& request, const SecretLookup& lookup, int64_t now_ms);
+  PendingSignature(PendingSignature&&) noexcept;
+  ~PendingSignature();
+
+  // Whether the signature is right for a body of this hash (64 hex digits). May be called more than once.
+  Result<VerifiedCaller> Verify(std::string_view payload_hash) const;
+
+ private:
+  struct State;
+  explicit PendingSignature(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;  // never null but after a move
+};
 
 // Adds X-Amz-Date, X-Amz-Content-Sha256 (always), X-Amz-Security-Token and Authorization to request.headers.
 void Sign(SignableRequest& request, const Credentials& credentials, std::string_view region, std::string_view service,

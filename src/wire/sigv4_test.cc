@@ -103,6 +103,28 @@ TEST(SigV4, VerifiesAJsonCall) {
   EXPECT_EQ(CodeOf(VerifySignature(JsonCall(), kEmptyHash, false, Lookup, kNow)), "InvalidSignatureException");
 }
 
+TEST(SigV4, ChecksTheHeadBeforeTheBodyIsThere) {
+  auto pending = PendingSignature::Begin(JsonCall(), Lookup, kNow);
+  ASSERT_TRUE(pending) << pending.error().message;
+  EXPECT_EQ(CodeOf(pending->Verify(kEmptyHash)), "InvalidSignatureException");
+  EXPECT_EQ(CodeOf(pending->Verify(JsonCallHash())), "verified");
+
+  auto code = [](const SignableRequest& request, int64_t now = kNow) {
+    auto refused = PendingSignature::Begin(request, Lookup, now);
+    return refused ? "begun" : refused.error().code;
+  };
+  EXPECT_EQ(code(JsonCall(), kNow + 16 * 60'000), "InvalidSignatureException");
+  SignableRequest unknown = JsonCall();
+  unknown.headers.back().second.replace(unknown.headers.back().second.find("AKIDEXAMPLE"), 4, "NONE");
+  EXPECT_EQ(code(unknown), "UnrecognizedClientException");
+  SignableRequest unsigned_request = JsonCall();
+  unsigned_request.headers.pop_back();
+  EXPECT_EQ(code(unsigned_request), "MissingAuthenticationToken");
+  SignableRequest added = JsonCall();
+  added.headers.emplace_back("X-Amz-Meta-Added", "1");
+  EXPECT_EQ(code(added), "AccessDenied");
+}
+
 TEST(SigV4, NormalisesPathQueryAndSpaceAsBotocoreDoes) {
   SignableRequest request{
       "POST",

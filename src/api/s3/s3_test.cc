@@ -13,33 +13,13 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "http/fake_body.h"
 
 namespace sagebrush::api {
 namespace {
 
+using http::testing::FakeBody;
 using testing::HasSubstr;
-
-// A body in pieces of a few bytes; `cut_short` ends it with the error that the server gives for a lost connection.
-class FakeBody final : public http::BodyReader {
- public:
-  FakeBody(std::string data, size_t piece, bool cut_short)
-      : data_(std::move(data)), piece_(piece), cut_short_(cut_short) {}
-  http::asio::awaitable<Result<std::string>> Read(size_t limit) override {
-    if (at_ == data_.size() && cut_short_) {
-      co_return Fail(InvalidArgument("The body ended before its stated length.", "IncompleteBody"));
-    }
-    std::string piece = data_.substr(at_, std::min(limit, piece_));
-    at_ += piece.size();
-    co_return piece;
-  }
-  std::optional<uint64_t> length() const override { return data_.size(); }
-
- private:
-  std::string data_;
-  size_t piece_;
-  bool cut_short_;
-  size_t at_ = 0;
-};
 
 struct Sent {
   std::string method, target, body;
@@ -97,7 +77,7 @@ class S3Test : public testing::Test {
     for (auto& [name, value] : sent.headers) request.headers.Add(name, value);
     request.host = sent.host;
     request.request_id = "request-1";
-    FakeBody body(sent.body, sent.piece, sent.cut_short);
+    FakeBody body(sent.body, {.piece = sent.piece, .cut_short = sent.cut_short});
     request.body = &body;
     CallContext context;
     context.caller.region = "us-west-2";

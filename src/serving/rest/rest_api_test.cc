@@ -10,29 +10,15 @@
 #include <future>
 #include <latch>
 
+#include "http/fake_body.h"
 #include "serving/core/status.h"
 #include "serving/testing/fake_models.h"
 
 namespace sagebrush::serving {
 namespace {
 
+using http::testing::FakeBody;
 using testing::FakeModelService;
-
-// A body that comes in pieces.
-class Body final : public http::BodyReader {
- public:
-  explicit Body(std::string bytes) : bytes_(std::move(bytes)) {}
-  http::asio::awaitable<Result<std::string>> Read(size_t limit) override {
-    std::string piece = bytes_.substr(at_, std::min<size_t>(limit, 1000));
-    at_ += piece.size();
-    co_return piece;
-  }
-  std::optional<uint64_t> length() const override { return std::nullopt; }
-
- private:
-  std::string bytes_;
-  size_t at_ = 0;
-};
 
 std::string Gzip(std::string_view plain) {
   z_stream stream{};
@@ -96,7 +82,7 @@ class RestApiTest : public ::testing::Test {
   Reply CallOn(ModelService& service, std::string method, std::string path, std::string body,
                http::Headers headers = {}) {
     RestApi api(service, options_);
-    Body reader(std::move(body));
+    FakeBody reader(std::move(body), {.states_length = false});
     http::Request request{.method = std::move(method), .path = std::move(path), .headers = std::move(headers)};
     request.body = &reader;
     context_.restart();
