@@ -8,6 +8,7 @@ import time
 
 from endpoints import Load, create, digits_endpoints
 from harness import Report, Row
+from model_server import digits_body
 
 NAME = "endpoint-update"
 TARGET = 1.5
@@ -19,7 +20,7 @@ def run(smoke):
     steady, updating, took = [], [], []
     with digits_endpoints() as (endpoints, digits):
         name, _ = create(endpoints, endpoints.config({"ModelName": digits, "InstanceType": "ml.c5.xlarge"}))
-        load = Load(endpoints, name)
+        load = Load(endpoints, name, digits_body(1))
         load.through_engine(8, 0.5, RATE)
         for _ in range(rounds):
             steady.append(load.through_engine(8, seconds, RATE))

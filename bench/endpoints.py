@@ -16,25 +16,25 @@ import botocore.awsrequest
 import botocore.credentials
 
 from harness import warm_engine
-from model_server import build_native, digits_body, model
+from model_server import build_native, model
 from support.endpoints import Endpoints
 from support.jobs import REGION
 
 POLL_SECONDS = 0.005
 
 
-def digits_archive():
-    """The digits CNN as a model.tar.gz."""
+def packed(name):
+    """A test model as a model.tar.gz."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        tar.add(model("digits"), "digits")
+        tar.add(model(name), name)
     return buffer.getvalue()
 
 
 @contextlib.contextmanager
 def digits_endpoints():
     """Endpoints of a fresh engine, and the name of a model there: the digits CNN."""
-    archive = digits_archive()
+    archive = packed("digits")
     with warm_engine() as (jobs, _):
         endpoints = Endpoints(jobs)
         yield endpoints, endpoints.model(jobs.put("digits/model.tar.gz", archive))
@@ -67,11 +67,10 @@ def signed_headers(endpoints, path, body):
 class Load:
     """bench-http-load on an endpoint: through the engine, or on its instance's own server."""
 
-    def __init__(self, endpoints, name):
-        self.endpoints, self.name = endpoints, name
+    def __init__(self, endpoints, name, body):
+        self.endpoints, self.name, self.body = endpoints, name, body
         self.native = build_native()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-bench-"))
-        self.body = digits_body(1)
         (self.directory / "body").write_bytes(self.body)
 
     def through_engine(self, connections, seconds, rate=0):

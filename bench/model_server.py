@@ -120,6 +120,15 @@ def http_load(native, server, path, body, connections, seconds, content_type="ap
     return result
 
 
+def image_body():
+    """An image of 224×224 pixels, as ResNet50 takes it."""
+    import random
+
+    random.seed(3)
+    image = [[[round(random.random(), 7) for _ in range(3)] for _ in range(224)] for _ in range(224)]
+    return json.dumps({"instances": [image]}, separators=(",", ":")).encode()
+
+
 def digits_body(rows):
     """Images of 28×28 pixels, as a client would send them: numbers of up to seven digits."""
     import random

@@ -6,16 +6,13 @@ requests a second.
 """
 
 import contextlib
-import json
-import random
 import statistics
 
 from harness import Report, Row
-from model_server import SERVER_CORES, CLIENT_CORES, build_native, http_load, model, model_server
+from model_server import SERVER_CORES, CLIENT_CORES, build_native, http_load, image_body, model, model_server
 
 NAME = "serving-openvino"
 TARGET = 1.4
-SIDE = 224
 
 
 def settings(smoke):
@@ -27,12 +24,6 @@ def settings(smoke):
             chosen["TensorFlow", f"oneDNN {onednn}, threads {threads}"] = [*flags, "--onednn", onednn]
         chosen["OpenVINO", f"threads {threads}"] = [*flags, "--backend", "openvino"]
     return chosen
-
-
-def image_body():
-    random.seed(3)
-    image = [[[round(random.random(), 7) for _ in range(3)] for _ in range(SIDE)] for _ in range(SIDE)]
-    return json.dumps({"instances": [image]}, separators=(",", ":")).encode()
 
 
 def run(smoke):
