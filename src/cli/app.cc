@@ -4,17 +4,21 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <iostream>
+#include <iterator>
 #include <map>
 #include <string>
 
 #include "base/clock.h"
 #include "cli/config.h"
 #include "cli/doctor.h"
+#include "cli/endpoint_commands.h"
 #include "cli/env_command.h"
 #include "cli/format.h"
 #include "cli/job_commands.h"
 #include "cli/locations.h"
 #include "client/session.h"
+#include "io/file.h"
 
 namespace sagebrush::cli {
 namespace {
@@ -25,15 +29,19 @@ constexpr char kFooter[] = R"help(Examples:
   python my_fit_script.py                an unmodified SageMaker script
   sagebrush jobs                         what runs, what ran
   sagebrush attach NAME                  live output until the job ends
+  sagebrush endpoints                    what is deployed
 
-Exit codes: 0 done, 1 the job failed or doctor found something missing, 2 no such job, 3 the job was stopped,
-4 no engine answers, 5 refused, 64 wrong usage, 130 Ctrl-C.)help";
+Exit codes: 0 done, 1 the job failed or doctor found something missing, 2 no such job or endpoint, 3 the job was
+stopped, 4 no engine answers, 5 refused, 64 wrong usage, 130 Ctrl-C.)help";
 
 // Where parsed arguments go. One command runs per process.
 struct Arguments {
   std::string data_dir, name, since, host;
   std::map<std::string, std::string> properties;  // flags of `serve` that were given
   client::JobQuery query;
+  client::EndpointQuery endpoint_query;
+  client::Invocation invocation{.content_type = "application/json"};
+  std::string file = "-", data;
   bool json = false, unset = false, explain = false, follow = false, timestamps = false, no_prefix = false,
        wait = false;
 };
@@ -57,7 +65,8 @@ class Application {
     if (!data_dir) return UsageError(data_dir.error());
     data_dir_ = *data_dir;
     CLI::App* chosen = app_.get_subcommands().front();
-    return commands_.at(chosen->get_name())();
+    while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().front();
+    return commands_.at(chosen)();
   }
 
  private:
@@ -65,20 +74,26 @@ class Application {
   void DefineServe();
   void DefineEnv();
   void DefineJobCommands();
+  void DefineEndpointCommands();
+  void DefineInvoke(CLI::App* endpoints);
   void DefineMachineCommands();
   CLI::App* Add(const std::string& name, const std::string& about, const std::string& footer,
-                std::function<int()> command) {
-    CLI::App* sub = app_.add_subcommand(name, about);
+                std::function<int()> command, CLI::App* parent = nullptr) {
+    CLI::App* sub = (parent == nullptr ? &app_ : parent)->add_subcommand(name, about);
     sub->footer(footer);
-    commands_[name] = std::move(command);
+    commands_[sub] = std::move(command);
     return sub;
   }
-  void AddLineOptions(CLI::App* sub);
+  void AddJobName(CLI::App* sub) { sub->add_option("NAME", arguments_.name, "The training job's name")->required(); }
+  void AddEndpointName(CLI::App* sub) { sub->add_option("NAME", arguments_.name, "The endpoint's name")->required(); }
+  // `one`: what prints, with an example of a name.
+  void AddLineOptions(CLI::App* sub, const std::string& host_option, const std::string& one);
 
   int Serve();
   int Env();
   int Config();
   int Doctor();
+  int Invoke();
   int WithEngine(const std::function<int(CommandContext&)>& command);
   Result<client::LogSelection> Selection() const;
 
@@ -93,7 +108,7 @@ class Application {
   CLI::App app_{"Sagebrush runs SageMaker workloads on machines you own.", "sagebrush"};
   Arguments arguments_;
   std::filesystem::path data_dir_;
-  std::map<std::string, std::function<int()>> commands_;
+  std::map<const CLI::App*, std::function<int()>> commands_;
 };
 
 void Application::Define() {
@@ -105,6 +120,7 @@ void Application::Define() {
   DefineServe();
   DefineEnv();
   DefineJobCommands();
+  DefineEndpointCommands();
   DefineMachineCommands();
 }
 
@@ -133,12 +149,11 @@ void Application::DefineEnv() {
   sub->add_flag("--unset", arguments_.unset, "Take it back; a proxy that was set before is restored");
 }
 
-void Application::AddLineOptions(CLI::App* sub) {
-  sub->add_option("NAME", arguments_.name, "The training job's name")->required();
+void Application::AddLineOptions(CLI::App* sub, const std::string& host_option, const std::string& one) {
   sub->add_option("--since", arguments_.since, "Only lines since then: 90s, 10m, 2h, 1d ago, or 2026-01-31T12:00:00Z");
-  sub->add_option("--host", arguments_.host, "Only this host's lines, e.g. algo-1");
+  sub->add_option(host_option, arguments_.host, fmt::format("Only the lines of this {}", one));
   sub->add_flag("--timestamps,-t", arguments_.timestamps, "Each line's time in front of it (UTC)");
-  sub->add_flag("--no-prefix", arguments_.no_prefix, "Lines without their host's name");
+  sub->add_flag("--no-prefix", arguments_.no_prefix, "Lines without the name of what printed them");
 }
 
 void Application::DefineJobCommands() {
@@ -168,7 +183,8 @@ void Application::DefineJobCommands() {
                   {.selection = *selection, .timestamps = arguments_.timestamps, .hosts = !arguments_.no_prefix});
             });
           });
-  AddLineOptions(attach);
+  AddJobName(attach);
+  AddLineOptions(attach, "--host", "host, e.g. algo-1");
 
   CLI::App* logs = Add("logs", "Print a job's output",
                        "Examples:\n  sagebrush logs my-job\n  sagebrush logs my-job -f --since 10m", [this] {
@@ -182,14 +198,15 @@ void Application::DefineJobCommands() {
                                              .follow = arguments_.follow});
                          });
                        });
-  AddLineOptions(logs);
+  AddJobName(logs);
+  AddLineOptions(logs, "--host", "host, e.g. algo-1");
   logs->add_flag("--follow,-f", arguments_.follow, "Go on until the job ends");
 
   CLI::App* describe = Add("describe", "Tell all about a job", "Example:\n  sagebrush describe my-job", [this] {
     return WithEngine(
         [this](CommandContext& context) { return DescribeJob(context, arguments_.name, arguments_.json); });
   });
-  describe->add_option("NAME", arguments_.name, "The training job's name")->required();
+  AddJobName(describe);
   describe->add_flag("--json", arguments_.json, "The reply of DescribeTrainingJob as it is");
 
   CLI::App* stop = Add("stop", "Stop a job: SIGTERM to its program, SIGKILL 120 s later; artifacts are kept",
@@ -198,8 +215,80 @@ void Application::DefineJobCommands() {
                            return StopJob(context, arguments_.name, arguments_.wait);
                          });
                        });
-  stop->add_option("NAME", arguments_.name, "The training job's name")->required();
+  AddJobName(stop);
   stop->add_flag("--wait", arguments_.wait, "Return when it has stopped");
+}
+
+void Application::DefineEndpointCommands() {
+  CLI::App* endpoints = Add("endpoints", "List endpoints, newest first; describe, invoke and delete one",
+                            "Examples:\n  sagebrush endpoints\n  sagebrush endpoints describe NAME\n"
+                            "  sagebrush endpoints logs NAME -f\n"
+                            "  sagebrush endpoints invoke NAME --data '{\"instances\": [[1.0, 2.0]]}'\n"
+                            "  sagebrush endpoints delete NAME",
+                            [this] {
+                              return WithEngine([this](CommandContext& context) {
+                                return ListEndpoints(context, arguments_.endpoint_query, arguments_.json);
+                              });
+                            });
+  endpoints->require_subcommand(0, 1);
+  endpoints->add_option("--status", arguments_.endpoint_query.status, "Only endpoints in this status")
+      ->check(CLI::IsMember({"Creating", "InService", "Updating", "Failed", "Deleting"}));
+  endpoints->add_option("--name-contains", arguments_.endpoint_query.name_contains,
+                        "Only endpoints with this in their name");
+  endpoints->add_option("--limit", arguments_.endpoint_query.limit, "At most so many [20]")
+      ->check(CLI::Range(1, 10'000));
+  endpoints->add_flag("--json", arguments_.json, "The reply of DescribeEndpoint; of several, in an array");
+
+  CLI::App* describe = Add(
+      "describe", "Tell all about an endpoint", "",
+      [this] {
+        return WithEngine(
+            [this](CommandContext& context) { return DescribeEndpoint(context, arguments_.name, arguments_.json); });
+      },
+      endpoints);
+  AddEndpointName(describe);
+  CLI::App* logs = Add(
+      "logs", "Print what an endpoint's instances have printed",
+      "Example:\n  sagebrush endpoints logs NAME -f --since 10m",
+      [this] {
+        return WithEngine([this](CommandContext& context) {
+          auto selection = Selection();
+          if (!selection) return UsageError(selection.error());
+          return PrintEndpointLogs(context, arguments_.name,
+                                   {.selection = *selection,
+                                    .timestamps = arguments_.timestamps,
+                                    .instances = !arguments_.no_prefix,
+                                    .follow = arguments_.follow});
+        });
+      },
+      endpoints);
+  AddEndpointName(logs);
+  AddLineOptions(logs, "--instance", "instance, as lines without --no-prefix name it");
+  logs->add_flag("--follow,-f", arguments_.follow, "Go on until Ctrl-C, or until the endpoint is deleted");
+  DefineInvoke(endpoints);
+  CLI::App* remove = Add(
+      "delete", "Delete an endpoint; its model, its configuration and its log stay", "",
+      [this] {
+        return WithEngine(
+            [this](CommandContext& context) { return DeleteEndpoint(context, arguments_.name, arguments_.wait); });
+      },
+      endpoints);
+  AddEndpointName(remove);
+  remove->add_flag("--wait", arguments_.wait, "Return when it is gone");
+}
+
+void Application::DefineInvoke(CLI::App* endpoints) {
+  CLI::App* invoke = Add(
+      "invoke", "Send a request to an endpoint, and print what the model answers",
+      "Examples:\n  sagebrush endpoints invoke NAME --data '{\"instances\": [[1.0, 2.0]]}'\n"
+      "  sagebrush endpoints invoke NAME rows.csv --content-type text/csv > predictions.json",
+      [this] { return Invoke(); }, endpoints);
+  AddEndpointName(invoke);
+  CLI::Option* file = invoke->add_option("FILE", arguments_.file, "The request's body [-: standard input]");
+  invoke->add_option("--data", arguments_.data, "The request's body itself")->excludes(file);
+  invoke->add_option("--content-type", arguments_.invocation.content_type, "[application/json]");
+  invoke->add_option("--accept", arguments_.invocation.accept, "The form of the answer, if the model has several");
+  invoke->add_option("--variant", arguments_.invocation.variant, "Only this production variant");
 }
 
 void Application::DefineMachineCommands() {
@@ -269,6 +358,20 @@ int Application::Doctor() {
   std::vector<Requirement> requirements = hooks_.driver_requirements(configuration->options);
   for (Requirement& requirement : CheckMachine(*configuration)) requirements.push_back(std::move(requirement));
   return ReportRequirements(terminal_, requirements, arguments_.json);
+}
+
+int Application::Invoke() {
+  client::Invocation& invocation = arguments_.invocation;
+  invocation.endpoint = arguments_.name;
+  invocation.body = arguments_.data;
+  if (invocation.body.empty() && arguments_.file == "-") {
+    invocation.body.assign(std::istreambuf_iterator<char>(std::cin), {});
+  } else if (invocation.body.empty()) {
+    Result<std::string> body = io::ReadFile(arguments_.file);
+    if (!body) return UsageError(body.error());
+    invocation.body = *std::move(body);
+  }
+  return WithEngine([&](CommandContext& context) { return InvokeEndpoint(context, invocation); });
 }
 
 int Application::WithEngine(const std::function<int(CommandContext&)>& command) {

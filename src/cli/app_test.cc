@@ -48,7 +48,8 @@ class CommandLine : public ::testing::Test {
 TEST_F(CommandLine, HelpHasExamplesAndIsNoError) {
   EXPECT_EQ(Run({"--help"}), 0);
   EXPECT_THAT(Out(), AllOf(HasSubstr("eval \"$(sagebrush env)\""), HasSubstr("attach"), HasSubstr("Exit codes")));
-  for (const char* command : {"serve", "env", "jobs", "attach", "logs", "describe", "stop", "doctor", "config"}) {
+  for (const char* command :
+       {"serve", "env", "jobs", "attach", "logs", "describe", "stop", "endpoints", "doctor", "config"}) {
     EXPECT_EQ(Run({command, "--help"}), 0) << command;
     EXPECT_THAT(Out(), HasSubstr(command));
   }
@@ -64,6 +65,10 @@ TEST_F(CommandLine, WrongUsageSaysWhatIsWrong) {
   EXPECT_THAT(Err(), HasSubstr("InProgress"));
   EXPECT_EQ(Run({"logs", "x", "--since", "yesterday"}), 64);
   EXPECT_THAT(Err(), HasSubstr("--since yesterday"));
+  EXPECT_EQ(Run({"endpoints", "invoke", "x", "no-such-file"}), 64);
+  EXPECT_THAT(Err(), HasSubstr("no-such-file"));
+  EXPECT_EQ(Run({"endpoints", "invoke", "x", "-", "--data", "{}"}), 64);
+  EXPECT_EQ(Run({"endpoints", "forget", "x"}), 64);
   EXPECT_EQ(Out(), "");
 }
 
@@ -94,11 +99,21 @@ TEST_F(CommandLine, EnvWithoutAnEngineFailsInsideEvalToo) {
   EXPECT_THAT(Out(), HasSubstr("unset AWS_ENDPOINT_URL\n"));
 }
 
-TEST_F(CommandLine, CommandsAboutJobsNeedAnEngine) {
-  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
-           {"jobs"}, {"attach", "a"}, {"logs", "a"}, {"describe", "a"}, {"stop", "a"}}) {
-    EXPECT_EQ(Run(command), 4) << command[0];
-    EXPECT_THAT(Err(), HasSubstr("engine is not running")) << command[0];
+TEST_F(CommandLine, CommandsAboutJobsAndEndpointsNeedAnEngine) {
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"jobs"},
+                                             {"attach", "a"},
+                                             {"logs", "a"},
+                                             {"describe", "a"},
+                                             {"stop", "a"},
+                                             {"endpoints"},
+                                             {"endpoints", "--status", "Failed"},
+                                             {"endpoints", "describe", "a"},
+                                             {"endpoints", "logs", "a", "--instance", "i-01"},
+                                             {"endpoints", "invoke", "a", "--data", "{}"},
+                                             {"endpoints", "delete", "a"}}) {
+    EXPECT_EQ(Run(command), 4) << command.back();
+    EXPECT_THAT(Err(), HasSubstr("engine is not running")) << command.back();
   }
 }
 

@@ -145,6 +145,22 @@ std::string FormatTable(const std::vector<std::string>& heading, const std::vect
   return text;
 }
 
+std::string FormatFields(const std::vector<Field>& fields) {
+  size_t width = 0;
+  for (const Field& field : fields) width = std::max(width, DisplayWidth(field.name));
+  std::string text;
+  for (const Field& field : fields) {
+    text += "  " + field.name;
+    text.append(width - DisplayWidth(field.name) + 2, ' ');
+    text += field.value + "\n";
+  }
+  return text;
+}
+
+std::string FormatSection(std::string_view title, const std::vector<Field>& fields) {
+  return fields.empty() ? std::string() : fmt::format("\n{}\n{}", title, FormatFields(fields));
+}
+
 std::string Printable(std::string_view text) {
   std::string visible;
   for (char c : text) {

@@ -26,6 +26,15 @@ size_t DisplayWidth(std::string_view text);
 // Rows under a heading, columns padded to the widest cell and two spaces apart; no spaces at line ends.
 std::string FormatTable(const std::vector<std::string>& heading, const std::vector<std::vector<std::string>>& rows);
 
+// A name and its value, on a line of its own.
+struct Field {
+  std::string name, value;
+};
+// Indented lines, the values under each other.
+std::string FormatFields(const std::vector<Field>& fields);
+// The same under an empty line and a title; nothing without fields.
+std::string FormatSection(std::string_view title, const std::vector<Field>& fields);
+
 // Control characters made visible (a job's name or message must not steer the terminal); tabs stay.
 std::string Printable(std::string_view text);
 

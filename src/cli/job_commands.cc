@@ -19,24 +19,12 @@ using client::TrainingJob;
 constexpr std::string_view kEngineLost =
     "sagebrush: the engine does not answer; the job goes on. Waiting for the engine to come back …";
 constexpr std::string_view kEngineFound = "sagebrush: the engine is back.";
-constexpr size_t kSuggestFrom = 500;  // newest jobs that a mistyped name is compared with
 
-// Reports an error of a call about the job `name`; for an unknown one, with names that may have been meant.
 int FailForJob(CommandContext& context, const std::string& name, const Error& error) {
-  int code = context.terminal.Fail(error);
-  if (error.kind != ErrorKind::kNotFound) return code;
-  auto names = client::ListTrainingJobs(context.engine, {.status = "", .name_contains = "", .limit = kSuggestFrom});
-  if (!names) return code;
-  std::vector<std::string> closest = Closest(name, *names, 3);
-  if (!closest.empty()) {
-    context.terminal.Note("Did you mean:");
-    for (const std::string& candidate : closest) context.terminal.Note("  " + candidate);
-  } else if (names->empty()) {
-    context.terminal.Note("There are no training jobs yet.");
-  } else {
-    context.terminal.Note("`sagebrush jobs` lists the jobs there are.");
-  }
-  return code;
+  auto newest = [](client::Transport& engine, size_t limit) {
+    return client::ListTrainingJobs(engine, {.status = "", .name_contains = "", .limit = limit});
+  };
+  return FailForName(context, name, error, {"training jobs", "sagebrush jobs", newest});
 }
 
 std::string ProgressText(const TrainingJob& job, int64_t now_ms, int64_t tick) {
@@ -158,7 +146,8 @@ int PrintLogs(CommandContext& context, const std::string& name, const LogsOption
   }
   LinePrinter printer(context.terminal, lines);
   bool any = false;
-  client::LogFollower log(context.engine, name, std::max<int64_t>(job->instance_count, 1), options.selection);
+  client::LogFollower log(context.engine, client::TrainingJobLog(name), std::max<int64_t>(job->instance_count, 1),
+                          options.selection);
   auto polled = log.Poll([&](const client::LogLine& line) {
     any = true;
     printer.Print(line);

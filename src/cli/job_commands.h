@@ -3,21 +3,13 @@
 #include <cstdint>
 #include <string>
 
-#include "base/clock.h"
-#include "cli/terminal.h"
+#include "cli/command_context.h"
 #include "client/log_follower.h"
 #include "client/training_jobs.h"
-#include "client/transport.h"
 
 namespace sagebrush::cli {
 
-// The commands about jobs. Each returns the process's exit code (ExitCode) and prints through the terminal only.
-struct CommandContext {
-  Terminal& terminal;
-  client::Transport& engine;
-  client::Waiter& waiter;
-  const Clock& clock;
-};
+// The commands about jobs.
 
 int ListJobs(CommandContext& context, const client::JobQuery& query, bool json);
 int DescribeJob(CommandContext& context, const std::string& name, bool json);

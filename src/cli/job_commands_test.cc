@@ -5,39 +5,21 @@
 
 #include <boost/json.hpp>
 
-#include "cli/testing.h"
-#include "client/testing/fake_engine.h"
+#include "cli/command_testing.h"
 
 namespace sagebrush::cli {
 namespace {
 
-using client::testing::FakeEngine;
-using client::testing::ScriptedWaiter;
 using ::testing::AllOf;
-using testing::CapturedTerminal;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using Steps = std::deque<std::function<void()>>;
+using testing::Steps;
 
-// One command against an engine in memory.
-class JobCommands : public ::testing::Test {
+class JobCommands : public testing::CommandTest {
  protected:
-  template <class Command>
-  int Run(Command command, Steps steps = {}, Terminal::Traits traits = {}) {
-    terminal_ = std::make_unique<CapturedTerminal>(traits);
-    ScriptedWaiter waiter(std::move(steps));
-    CommandContext context{.terminal = terminal_->terminal, .engine = engine_, .waiter = waiter, .clock = clock_};
-    return command(context);
-  }
   int Attach(const std::string& name, Steps steps = {}, Terminal::Traits traits = {}) {
     return Run([&](CommandContext& context) { return AttachJob(context, name, {}); }, std::move(steps), traits);
   }
-  std::string Out() const { return terminal_->out.str(); }
-  std::string Err() const { return terminal_->err.str(); }
-
-  FakeEngine engine_;
-  ManualClock clock_{1'700'000'060'000};
-  std::unique_ptr<CapturedTerminal> terminal_;
 };
 
 TEST_F(JobCommands, AttachShowsTheLinesOfEachHostAndEndsWithTheOutcome) {

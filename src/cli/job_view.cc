@@ -24,26 +24,14 @@ std::string TimeOrDash(const std::optional<int64_t>& time) { return time ? Forma
 
 std::string OrDash(const std::string& text) { return text.empty() ? "-" : text; }
 
-void Section(std::string& text, std::string_view title, const std::vector<std::vector<std::string>>& rows) {
-  if (rows.empty()) return;
-  text += fmt::format("\n{}\n", title);
-  size_t width = 0;
-  for (const auto& row : rows) width = std::max(width, DisplayWidth(row[0]));
-  for (const auto& row : rows) {
-    text += "  " + row[0];
-    text.append(width - DisplayWidth(row[0]) + 2, ' ');
-    text += row[1] + "\n";
-  }
-}
-
-std::vector<std::vector<std::string>> Pairs(const std::map<std::string, std::string>& map) {
-  std::vector<std::vector<std::string>> rows;
+std::vector<Field> Pairs(const std::map<std::string, std::string>& map) {
+  std::vector<Field> rows;
   for (const auto& [key, value] : map) rows.push_back({Printable(key), Printable(value)});
   return rows;
 }
 
-std::vector<std::vector<std::string>> Statuses(const TrainingJob& job, int64_t now_ms) {
-  std::vector<std::vector<std::string>> rows;
+std::vector<Field> Statuses(const TrainingJob& job, int64_t now_ms) {
+  std::vector<Field> rows;
   for (const client::StatusChange& change : job.transitions) {
     bool goes_on = !change.ended_ms && !job.terminal();
     int64_t end = change.ended_ms.value_or(goes_on ? now_ms : change.started_ms);
@@ -83,8 +71,7 @@ std::string JobsJson(const std::vector<TrainingJob>& jobs, int64_t now_ms) {
 
 std::string JobSummary(const TrainingJob& job, int64_t now_ms) {
   std::string text = fmt::format("{}\n", Printable(job.name));
-  std::vector<std::vector<std::string>> rows = {{"ARN", Printable(job.arn)},
-                                                {"Status", job.status + " (" + job.secondary_status + ")"}};
+  std::vector<Field> rows = {{"ARN", Printable(job.arn)}, {"Status", job.status + " (" + job.secondary_status + ")"}};
   if (!job.failure_reason.empty()) rows.push_back({"Failure", Printable(job.failure_reason)});
   rows.push_back({"Created", TimeOrDash(job.created_ms)});
   rows.push_back({"Training", TimeOrDash(job.started_ms) + " to " + TimeOrDash(job.ended_ms)});
@@ -95,21 +82,16 @@ std::string JobSummary(const TrainingJob& job, int64_t now_ms) {
   if (job.max_runtime_seconds > 0) rows.push_back({"Time limit", FormatDuration(job.max_runtime_seconds * 1000)});
   rows.push_back({"Output", OrDash(Printable(job.output_path))});
   rows.push_back({"Model", OrDash(Printable(job.model_artifact))});
-  std::string body;
-  Section(body, "", rows);
-  text += body.substr(2);  // no empty title
-  Section(text, "Statuses", Statuses(job, now_ms));
-  std::vector<std::vector<std::string>> channels;
+  text += FormatFields(rows) + FormatSection("Statuses", Statuses(job, now_ms));
+  std::vector<Field> channels;
   for (const client::InputChannel& channel : job.channels) {
     std::string detail = Printable(channel.s3_uri);
     if (!channel.input_mode.empty()) detail += " (" + channel.input_mode + ")";
     if (!channel.content_type.empty()) detail += " " + Printable(channel.content_type);
     channels.push_back({Printable(channel.name), std::move(detail)});
   }
-  Section(text, "Channels", channels);
-  Section(text, "Hyperparameters", Pairs(job.hyperparameters));
-  Section(text, "Environment", Pairs(job.environment));
-  return text;
+  return text + FormatSection("Channels", channels) + FormatSection("Hyperparameters", Pairs(job.hyperparameters)) +
+         FormatSection("Environment", Pairs(job.environment));
 }
 
 std::vector<std::string> JobOutcome(const TrainingJob& job, int64_t now_ms) {

@@ -32,7 +32,7 @@ void OnSignal(int) {
 int ExitCodeFor(const Error& error) {
   switch (error.kind) {
     case ErrorKind::kNotFound:
-      return kUnknownJob;
+      return kUnknownName;
     case ErrorKind::kUnavailable:
     case ErrorKind::kDeadlineExceeded:
       return kNoEngine;

@@ -16,8 +16,8 @@ namespace sagebrush::cli {
 // What every command ends with; docs/cli.md explains them to users.
 enum ExitCode : int {
   kOk = 0,
-  kFailed = 1,  // the job failed; doctor: something mandatory is missing
-  kUnknownJob = 2,
+  kFailed = 1,         // the job failed; doctor: something mandatory is missing
+  kUnknownName = 2,    // no such job or endpoint
   kStopped = 3,        // the job was stopped
   kNoEngine = 4,       // no engine answers
   kRefused = 5,        // the engine or this machine refused; the message says why

@@ -67,7 +67,7 @@ Result<void> JobFollower::HandleLoss(const Error& error) {
 }
 
 Result<TrainingJob> JobFollower::Run(TrainingJob job) {
-  LogFollower log(transport_, job.name, std::max<int64_t>(job.instance_count, 1), selection_);
+  LogFollower log(transport_, TrainingJobLog(job.name), std::max<int64_t>(job.instance_count, 1), selection_);
   last_line_ms_ = waiter_.MonotonicMs();
   if (!job.terminal()) ReportTransitions(job);
   while (true) {

@@ -27,13 +27,13 @@ std::string HostOfStream(std::string_view stream) {
   return std::string(host);
 }
 
-LogFollower::LogFollower(Transport& transport, std::string job, int64_t hosts, LogSelection selection)
-    : transport_(transport), job_(std::move(job)), hosts_(hosts), selection_(std::move(selection)) {}
+LogFollower::LogFollower(Transport& transport, LogSource source, std::optional<int64_t> hosts, LogSelection selection)
+    : transport_(transport), source_(std::move(source)), hosts_(hosts), selection_(std::move(selection)) {}
 
 Result<void> LogFollower::DiscoverStreams() {
-  int64_t expected = selection_.host.empty() ? hosts_ : 1;
-  if (std::ssize(streams_) >= expected) return {};
-  TRY(std::vector<std::string> names, ListLogStreams(transport_, job_));
+  std::optional<int64_t> expected = selection_.host.empty() ? hosts_ : 1;
+  if (expected && std::ssize(streams_) >= *expected) return {};
+  TRY(std::vector<std::string> names, ListLogStreams(transport_, source_));
   for (std::string& name : names) {
     std::string host = HostOfStream(name);
     if (!selection_.host.empty() && host != selection_.host) continue;
@@ -48,7 +48,7 @@ Result<void> LogFollower::DiscoverStreams() {
 Result<void> LogFollower::FillBuffers() {
   for (Stream& stream : streams_) {
     if (!stream.buffer.empty() || stream.drained) continue;
-    TRY(LogPage page, ReadLog(transport_, stream.name, stream.token, selection_.since_ms));
+    TRY(LogPage page, ReadLog(transport_, source_.group, stream.name, stream.token, selection_.since_ms));
     stream.drained = page.events.empty();
     stream.token = std::move(page.forward_token);
     for (LogEvent& event : page.events) stream.buffer.push_back(std::move(event));

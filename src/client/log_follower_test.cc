@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include "client/endpoints.h"
 #include "client/testing/fake_engine.h"
+#include "client/training_jobs.h"
 
 namespace sagebrush::client {
 namespace {
@@ -30,7 +32,7 @@ TEST(HostOfStream, LeavesTheStreamNumberOut) {
 TEST(LogFollower, AJobThatHasNotPrintedHasNoLines) {
   FakeEngine engine;
   engine.AddJob("a");
-  LogFollower follower(engine, "a", 1, {});
+  LogFollower follower(engine, TrainingJobLog("a"), 1, {});
   EXPECT_THAT(PollLines(follower), IsEmpty());
 }
 
@@ -40,7 +42,7 @@ TEST(LogFollower, MergesHostsInTimeOrderOverPages) {
     engine.Print("a", "algo-1", 10 * i, "x" + std::to_string(i));
     engine.Print("a", "algo-2", 10 * i + (i % 2 == 0 ? 5 : -5), "y" + std::to_string(i));
   }
-  LogFollower follower(engine, "a", 2, {});
+  LogFollower follower(engine, TrainingJobLog("a"), 2, {});
   EXPECT_THAT(PollLines(follower), ElementsAre("algo-1:x0", "algo-2:y0", "algo-2:y1", "algo-1:x1", "algo-1:x2",
                                                "algo-2:y2", "algo-2:y3", "algo-1:x3", "algo-1:x4", "algo-2:y4"));
 }
@@ -48,14 +50,14 @@ TEST(LogFollower, MergesHostsInTimeOrderOverPages) {
 TEST(LogFollower, HostsAreInNumericOrderWhereTimesAreEqual) {
   FakeEngine engine;
   for (const char* host : {"algo-10", "algo-2", "algo-1"}) engine.Print("a", host, 7, "z");
-  LogFollower follower(engine, "a", 3, {});
+  LogFollower follower(engine, TrainingJobLog("a"), 3, {});
   EXPECT_THAT(PollLines(follower), ElementsAre("algo-1:z", "algo-2:z", "algo-10:z"));
 }
 
 TEST(LogFollower, GoesOnWhereItWasAndTakesInHostsThatComeLater) {
   FakeEngine engine;
   engine.Print("a", "algo-1", 1, "one");
-  LogFollower follower(engine, "a", 2, {});
+  LogFollower follower(engine, TrainingJobLog("a"), 2, {});
   EXPECT_THAT(PollLines(follower), ElementsAre("algo-1:one"));
   EXPECT_THAT(PollLines(follower), IsEmpty());
   engine.Print("a", "algo-2", 2, "late");
@@ -66,17 +68,27 @@ TEST(LogFollower, GoesOnWhereItWasAndTakesInHostsThatComeLater) {
 TEST(LogFollower, AsksForTheStreamsOnlyUntilAllAreKnown) {
   FakeEngine engine;
   engine.Print("a", "algo-1", 1, "one");
-  LogFollower follower(engine, "a", 1, {});
+  LogFollower follower(engine, TrainingJobLog("a"), 1, {});
   PollLines(follower);
   PollLines(follower);
   PollLines(follower);
   EXPECT_EQ(engine.calls["DescribeLogStreams"], 1);
 }
 
+TEST(LogFollower, AnEndpointsInstancesComeAtAnyTime) {
+  FakeEngine engine;
+  engine.PrintOfInstance("digits", "i-01", 1, "one");
+  LogFollower follower(engine, EndpointLog("digits"), std::nullopt, {});
+  EXPECT_THAT(PollLines(follower), ElementsAre("i-01:one"));
+  engine.PrintOfInstance("digits", "i-02", 2, "its successor");
+  engine.PrintOfInstance("other", "i-03", 2, "not its own");
+  EXPECT_THAT(PollLines(follower), ElementsAre("i-02:its successor"));
+}
+
 TEST(LogFollower, AnOutageLosesAndRepeatsNothing) {
   FakeEngine engine;
   for (int i = 0; i < 3; ++i) engine.Print("a", "algo-1", i, std::to_string(i));
-  LogFollower follower(engine, "a", 1, {});
+  LogFollower follower(engine, TrainingJobLog("a"), 1, {});
   std::vector<std::string> lines;
   auto cut = follower.Poll([&](const LogLine& line) {
     lines.push_back(line.text);
@@ -95,7 +107,7 @@ TEST(LogFollower, SelectsByTimeAndHost) {
   engine.Print("a", "algo-1", 1, "old");
   engine.Print("a", "algo-1", 5, "new");
   engine.Print("a", "algo-2", 6, "other");
-  LogFollower follower(engine, "a", 2, {.since_ms = 5, .host = "algo-1"});
+  LogFollower follower(engine, TrainingJobLog("a"), 2, {.since_ms = 5, .host = "algo-1"});
   EXPECT_THAT(PollLines(follower), ElementsAre("algo-1:new"));
 }
 
@@ -104,7 +116,7 @@ TEST(LogFollower, EveryLineComesOnceAndInOrderHoweverItArrives) {
     FakeEngine engine;
     engine.page_size = *rc::gen::inRange<size_t>(1, 5);
     int hosts = *rc::gen::inRange(1, 4);
-    LogFollower follower(engine, "a", hosts, {});
+    LogFollower follower(engine, TrainingJobLog("a"), hosts, {});
     std::vector<int> printed(static_cast<size_t>(hosts)), seen(static_cast<size_t>(hosts));
     int64_t clock = 0;
     for (int round = *rc::gen::inRange(1, 6); round > 0; --round) {

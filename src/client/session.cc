@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/text.h"
-#include "http/client.h"
 
 namespace sagebrush::client {
 namespace {
@@ -17,6 +16,8 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::seconds kDeadline{30};
+constexpr std::chrono::hours kInvocationDeadline{24};
+constexpr size_t kLargestInvocationReply = size_t{1} << 30;
 
 struct Address {
   std::string host, authority;  // without and with port (and brackets)
@@ -68,7 +69,7 @@ std::string StringMember(const json::object& object, std::initializer_list<std::
 
 struct Session::Connection {
   Target target;
-  std::string authority;
+  Address address;
   http::Client client;
 };
 
@@ -97,24 +98,28 @@ Result<void> Session::Connect() {
   TRY(Address address, ParseEndpoint(target.endpoint));
   connection_.reset(
       new Connection{.target = std::move(target),
-                     .authority = address.authority,
+                     .address = address,
                      .client = http::Client::ForTcp(address.host, address.port, {.deadline = kDeadline})});
   return {};
 }
 
+http::ClientRequest Session::Signed(http::ClientRequest request, std::string_view service) const {
+  wire::SignableRequest signable{.method = request.method, .path = request.target, .query = {}, .headers = {}};
+  signable.headers.emplace_back("Host", connection_->address.authority);
+  for (const auto& field : request.headers) signable.headers.push_back(field);
+  wire::Sign(signable, connection_->target.credentials, connection_->target.region, service,
+             HexEncode(Sha256(request.body)), WallClockMs());
+  request.headers = {};
+  for (auto& [name, value] : signable.headers) request.headers.Add(std::move(name), std::move(value));
+  return request;
+}
+
 Result<std::string> Session::CallJson(const Operation& operation, std::string_view body) {
   if (!connection_) TRYV(Connect());
-  wire::SignableRequest signable{.method = "POST",
-                                 .path = "/",
-                                 .query = {},
-                                 .headers = {{"Host", connection_->authority},
-                                             {"Content-Type", "application/x-amz-json-1.1"},
-                                             {"X-Amz-Target", fmt::format("{}.{}", operation.target, operation.name)}}};
-  wire::Sign(signable, connection_->target.credentials, connection_->target.region, operation.service,
-             HexEncode(Sha256(body)), WallClockMs());
   http::ClientRequest request{.method = "POST", .target = "/", .headers = {}, .body = std::string(body)};
-  for (auto& [name, value] : signable.headers) request.headers.Add(std::move(name), std::move(value));
-  auto response = connection_->client.Call(request);
+  request.headers.Add("Content-Type", "application/x-amz-json-1.1");
+  request.headers.Add("X-Amz-Target", fmt::format("{}.{}", operation.target, operation.name));
+  auto response = connection_->client.Call(Signed(std::move(request), operation.service));
   if (!response) {
     // The engine may come back elsewhere or with other keys.
     connection_.reset();
@@ -124,6 +129,33 @@ Result<std::string> Session::CallJson(const Operation& operation, std::string_vi
   Error error = ErrorFromReply(response->status, response->body);
   if (error.kind == ErrorKind::kUnavailable || error.kind == ErrorKind::kUnauthenticated) connection_.reset();
   return Fail(std::move(error));
+}
+
+Result<InvocationReply> Session::Invoke(const Invocation& invocation) {
+  if (!connection_) TRYV(Connect());
+  http::ClientRequest request{.method = "POST",
+                              .target = "/endpoints/" + UriEncode(invocation.endpoint) + "/invocations",
+                              .headers = {},
+                              .body = invocation.body};
+  request.headers.Add("Content-Type", invocation.content_type);
+  if (!invocation.accept.empty()) request.headers.Add("Accept", invocation.accept);
+  if (!invocation.variant.empty()) request.headers.Add("X-Amzn-SageMaker-Target-Variant", invocation.variant);
+  const Address& address = connection_->address;
+  auto client = http::Client::ForTcp(address.host, address.port,
+                                     {.deadline = kInvocationDeadline, .response_limit = kLargestInvocationReply});
+  auto response = client.Call(Signed(std::move(request), "sagemaker"));
+  if (!response) {
+    connection_.reset();
+    return Fail(std::move(response).error());
+  }
+  if (response->status != 200) {
+    Error error = ErrorFromReply(response->status, response->body);
+    error.code = response->headers.Get("x-amzn-ErrorType");
+    return Fail(std::move(error));
+  }
+  return InvocationReply{.content_type = std::string(response->headers.Get("Content-Type")),
+                         .variant = std::string(response->headers.Get("x-Amzn-Invoked-Production-Variant")),
+                         .body = std::move(response->body)};
 }
 
 }  // namespace sagebrush::client

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "client/transport.h"
+#include "http/client.h"
 #include "wire/sigv4.h"
 
 namespace sagebrush::client {
@@ -32,10 +33,13 @@ class Session final : public Transport {
 
   // Signs and sends; a kept connection that turns out closed is opened anew once. Deadline: 30 s.
   Result<std::string> CallJson(const Operation& operation, std::string_view body) override;
+  // The same with a connection of its own, as models may take their time: the engine's limit counts.
+  Result<InvocationReply> Invoke(const Invocation& invocation) override;
 
  private:
   struct Connection;
   Result<void> Connect();
+  http::ClientRequest Signed(http::ClientRequest request, std::string_view service) const;
 
   TargetSource source_;
   std::unique_ptr<Connection> connection_;

@@ -76,7 +76,8 @@ std::string Reply(const std::string& status, const std::string& body) {
 constexpr Operation kDescribe{"sagemaker", "SageMaker", "DescribeTrainingJob"};
 
 wire::SignableRequest ParseRequest(const std::string& text) {
-  wire::SignableRequest request{.method = "POST", .path = "/", .query = {}, .headers = {}};
+  std::string path(Split(text, ' ').at(1));
+  wire::SignableRequest request{.method = "POST", .path = std::move(path), .query = {}, .headers = {}};
   auto lines = Split(std::string_view(text).substr(0, text.find("\r\n\r\n")), '\n');
   for (size_t i = 1; i < lines.size(); ++i) {
     size_t colon = lines[i].find(':');
@@ -104,6 +105,34 @@ TEST(Session, SendsASignedCallAndBringsTheBodyBack) {
   ASSERT_TRUE(verified) << verified.error().message;
   EXPECT_EQ(verified->service, "sagemaker");
   EXPECT_EQ(verified->region, "us-west-2");
+}
+
+TEST(Session, InvokesAnEndpoint) {
+  std::string prediction = R"({"predictions":[2.5]})";
+  ScriptedServer server(
+      {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-Amzn-Invoked-Production-Variant: b\r\n"
+       "Content-Length: " +
+           std::to_string(prediction.size()) + "\r\n\r\n" + prediction,
+       "HTTP/1.1 424 Failed Dependency\r\nx-amzn-ErrorType: ModelError\r\nConnection: close\r\n"
+       "Content-Length: 20\r\n\r\n{\"Message\":\"no row\"}"});
+  Session session([&] { return server.target(); });
+  Invocation invocation{.endpoint = "half", .content_type = "text/csv", .accept = {}, .variant = "b", .body = "{}"};
+  auto reply = session.Invoke(invocation);
+  ASSERT_TRUE(reply) << reply.error().message;
+  EXPECT_EQ(reply->body, prediction);
+  EXPECT_EQ(reply->content_type, "application/json");
+  EXPECT_EQ(reply->variant, "b");
+  auto refused = session.Invoke(invocation);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "ModelError");
+  EXPECT_EQ(refused.error().message, "no row");
+  server.Join();
+  const std::string& sent = server.requests.at(0);
+  EXPECT_TRUE(sent.starts_with("POST /endpoints/half/invocations HTTP/1.1\r\n")) << sent;
+  EXPECT_THAT(sent, HasSubstr("X-Amzn-SageMaker-Target-Variant: b\r\n"));
+  auto verified = wire::VerifySignature(
+      ParseRequest(sent), HexEncode(Sha256("{}")), false, [](std::string_view) { return kKeys; }, WallClockMs());
+  EXPECT_TRUE(verified) << verified.error().message;
 }
 
 TEST(Session, ErrorRepliesKeepCodeAndMessage) {

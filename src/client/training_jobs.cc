@@ -3,40 +3,15 @@
 #include <algorithm>
 #include <utility>
 
-#include "gen/logs.h"
+#include "client/calls.h"
 #include "gen/sagemaker.h"
-#include "wire/json.h"
 
 namespace sagebrush::client {
 namespace {
 
 namespace sm = gen::sagemaker;
-namespace cw = gen::logs;
 
-constexpr char kLogGroup[] = "/aws/sagemaker/TrainingJobs";
 constexpr int64_t kPageSize = 100;
-
-// The model's constraints are about requests (a reply may hold the empty list that a request may not), so only a
-// wrong type makes a reply unreadable; wire::ReadJson has filled the structure when it reports constraints.
-template <class Reply>
-Result<Reply> ReadReply(std::string_view body) {
-  Reply reply;
-  auto read = wire::ReadJson(ShapeOf(static_cast<const Reply*>(nullptr)), body, &reply);
-  if (read || read.error().code == "ValidationException") return reply;
-  return Fail(Error(ErrorKind::kInternal, "The engine's reply cannot be read: " + read.error().message));
-}
-
-template <class Reply, class Request>
-Result<Reply> CallSageMaker(Transport& transport, std::string_view name, const Request& request) {
-  TRY(std::string body, transport.CallJson({"sagemaker", "SageMaker", name}, wire::ToJson(request)));
-  return ReadReply<Reply>(body);
-}
-
-template <class Reply, class Request>
-Result<Reply> CallLogs(Transport& transport, std::string_view name, const Request& request) {
-  TRY(std::string body, transport.CallJson({"logs", "Logs_20140328", name}, wire::ToJson(request)));
-  return ReadReply<Reply>(body);
-}
 
 std::optional<int64_t> Ms(const std::optional<wire::Timestamp>& time) {
   if (!time) return std::nullopt;
@@ -89,7 +64,7 @@ int64_t TrainingJob::DurationMs(int64_t now_ms) const {
 
 Result<TrainingJob> DescribeTrainingJob(Transport& transport, std::string_view name) {
   sm::DescribeTrainingJobRequest request{.TrainingJobName = std::string(name)};
-  auto body = transport.CallJson({"sagemaker", "SageMaker", "DescribeTrainingJob"}, wire::ToJson(request));
+  auto body = CallSageMaker(transport, "DescribeTrainingJob", request);
   if (!body) return Fail(UnknownJob(std::move(body).error(), name));
   TRY(sm::DescribeTrainingJobResponse reply, ReadReply<sm::DescribeTrainingJobResponse>(*body));
   TrainingJob job;
@@ -125,7 +100,8 @@ Result<std::vector<std::string>> ListTrainingJobs(Transport& transport, const Jo
   std::vector<std::string> names;
   while (names.size() < query.limit) {
     request.MaxResults = std::min<int64_t>(kPageSize, static_cast<int64_t>(query.limit - names.size()));
-    TRY(auto reply, CallSageMaker<sm::ListTrainingJobsResponse>(transport, "ListTrainingJobs", request));
+    TRY(std::string body, CallSageMaker(transport, "ListTrainingJobs", request));
+    TRY(auto reply, ReadReply<sm::ListTrainingJobsResponse>(body));
     for (sm::TrainingJobSummary& summary : reply.TrainingJobSummaries) {
       names.push_back(std::move(summary.TrainingJobName));
     }
@@ -137,37 +113,10 @@ Result<std::vector<std::string>> ListTrainingJobs(Transport& transport, const Jo
 
 Result<void> StopTrainingJob(Transport& transport, std::string_view name) {
   sm::StopTrainingJobRequest request{.TrainingJobName = std::string(name)};
-  TRYV(transport.CallJson({"sagemaker", "SageMaker", "StopTrainingJob"}, wire::ToJson(request)));
+  TRYV(CallSageMaker(transport, "StopTrainingJob", request));
   return {};
 }
 
-Result<std::vector<std::string>> ListLogStreams(Transport& transport, std::string_view job) {
-  cw::DescribeLogStreamsRequest request{
-      .logGroupName = kLogGroup, .logStreamNamePrefix = std::string(job) + "/", .orderBy = "LogStreamName"};
-  std::vector<std::string> names;
-  while (true) {
-    auto reply = CallLogs<cw::DescribeLogStreamsResponse>(transport, "DescribeLogStreams", request);
-    if (!reply && reply.error().code == "ResourceNotFoundException") return names;
-    if (!reply) return Fail(std::move(reply).error());
-    for (cw::LogStream& stream : reply->logStreams) names.push_back(std::move(stream.logStreamName).value_or(""));
-    if (!reply->nextToken || reply->nextToken->empty()) return names;
-    request.nextToken = std::move(reply->nextToken);
-  }
-}
-
-Result<LogPage> ReadLog(Transport& transport, std::string_view stream, std::string_view token,
-                        std::optional<int64_t> since_ms) {
-  cw::GetLogEventsRequest request{
-      .logGroupName = kLogGroup, .logStreamName = std::string(stream), .startTime = since_ms, .startFromHead = true};
-  if (!token.empty()) request.nextToken = std::string(token);
-  TRY(auto reply, CallLogs<cw::GetLogEventsResponse>(transport, "GetLogEvents", request));
-  LogPage page{.events = {}, .forward_token = std::move(reply.nextForwardToken).value_or(std::string(token))};
-  page.events.reserve(reply.events.size());
-  for (cw::OutputLogEvent& event : reply.events) {
-    page.events.push_back(
-        {.timestamp_ms = event.timestamp.value_or(0), .message = std::move(event.message).value_or("")});
-  }
-  return page;
-}
+LogSource TrainingJobLog(std::string_view name) { return {"/aws/sagemaker/TrainingJobs", std::string(name) + "/"}; }
 
 }  // namespace sagebrush::client

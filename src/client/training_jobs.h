@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "client/logs.h"
 #include "client/transport.h"
 
 namespace sagebrush::client {
@@ -47,26 +48,13 @@ struct JobQuery {
   size_t limit = 20;          // the newest
 };
 
-struct LogEvent {
-  int64_t timestamp_ms = 0;
-  std::string message;
-};
-struct LogPage {
-  std::vector<LogEvent> events;
-  std::string forward_token;
-};
-
 // kNotFound for a job that does not exist, also for a name that no job can have.
 Result<TrainingJob> DescribeTrainingJob(Transport& transport, std::string_view name);
 // Names, newest first.
 Result<std::vector<std::string>> ListTrainingJobs(Transport& transport, const JobQuery& query);
 Result<void> StopTrainingJob(Transport& transport, std::string_view name);
 
-// Stream names of a job's hosts; empty when it has not printed yet.
-Result<std::vector<std::string>> ListLogStreams(Transport& transport, std::string_view job);
-// The page at `token`, or the first one (of lines at or after `since_ms`) for an empty token. A page without events
-// is the end for now; its token is good for later lines.
-Result<LogPage> ReadLog(Transport& transport, std::string_view stream, std::string_view token,
-                        std::optional<int64_t> since_ms);
+// A stream a host.
+LogSource TrainingJobLog(std::string_view name);
 
 }  // namespace sagebrush::client

@@ -15,6 +15,16 @@ struct Operation {
   std::string_view name;     // "DescribeTrainingJob"
 };
 
+// A request for an endpoint's model.
+struct Invocation {
+  std::string endpoint, content_type, accept, variant;  // accept and variant: "" for none
+  std::string body;
+};
+struct InvocationReply {
+  std::string content_type, variant;  // the variant that has answered
+  std::string body;
+};
+
 // Carries a call to an engine and brings the reply's body back. One thread at a time; calls block.
 //
 // Errors: an error reply of the service has the AWS code and message; kUnavailable means that no reply came (engine
@@ -23,6 +33,7 @@ class Transport {
  public:
   virtual ~Transport() = default;
   virtual Result<std::string> CallJson(const Operation& operation, std::string_view body) = 0;
+  virtual Result<InvocationReply> Invoke(const Invocation& invocation) = 0;
 };
 
 // How a loop of polls passes its time, so that Ctrl-C can end it and a test can script it.

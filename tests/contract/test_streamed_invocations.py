@@ -10,10 +10,8 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 
-from support import leaks
-from support.endpoints import Endpoints
-from support.engine import Engine
-from support.jobs import REGION, Jobs
+from support.endpoints import own_server
+from support.jobs import REGION
 from support.waiting import wait_until
 
 SIZE = 3 * 1024 * 1024
@@ -93,19 +91,8 @@ class Uploads:
 
 @pytest.fixture(scope="module")
 def uploads():
-    engine = Engine()
-    try:
-        engine.data_dir.mkdir(parents=True, exist_ok=True)
-        (engine.data_dir / "images.toml").write_text(
-            "[[image]]\nname = 'reader'\npattern = 'reader:.*'\nserve = ['python3', '/opt/ml/model/serve.py']\n")
-        engine.start()
-        endpoints = Endpoints(Jobs(engine))
-        yield Uploads(endpoints, endpoints.create(
-            endpoints.model(endpoints.artifact("reader", {"serve.py": SERVER}), image="reader:1")))
-        endpoints.clean_up()
-        leaks.assert_nothing_left(engine, [])
-    finally:
-        engine.destroy()
+    with own_server(SERVER) as (endpoints, model):
+        yield Uploads(endpoints, endpoints.create(model))
 
 
 def error_of(response):

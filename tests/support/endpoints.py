@@ -1,11 +1,14 @@
 """Endpoints at the level of the API: models trained once, what is made of them, and what is left to be taken down."""
 
+import contextlib
 import io
 import json
 import pathlib
 import tarfile
 
-from support.jobs import REGION, ROLE, archive
+from support import leaks
+from support.engine import Engine
+from support.jobs import REGION, ROLE, Jobs, archive
 from support.waiting import wait_until
 
 IMAGE = f"763104351884.dkr.ecr.{REGION}.amazonaws.com/tensorflow-inference:2.19-cpu"
@@ -19,6 +22,24 @@ for name in [{names}]:
     shutil.copytree("/tmp/models/" + name, "/opt/ml/model/" + name)
 """
 DEADLINE = 120
+
+
+@contextlib.contextmanager
+def own_server(program):
+    """Endpoints of an engine of its own, and a model whose image runs this Python program as its server."""
+    engine = Engine()
+    try:
+        engine.data_dir.mkdir(parents=True, exist_ok=True)
+        (engine.data_dir / "images.toml").write_text(
+            "[[image]]\nname = 'own'\npattern = 'own:.*'\nserve = ['python3', '/opt/ml/model/serve.py']\n")
+        engine.start()
+        endpoints = Endpoints(Jobs(engine))
+        yield endpoints, endpoints.model(endpoints.artifact("own", {"serve.py": program}), image="own:1")
+        endpoints.clean_up()
+        leaks.assert_nothing_left(engine, [])
+        assert engine.stop() == 0, engine.log_tail()
+    finally:
+        engine.destroy()
 
 
 class Endpoints:

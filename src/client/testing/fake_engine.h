@@ -53,7 +53,30 @@ class FakeEngine final : public Transport {
     job.SecondaryStatusTransitions.push_back({.Status = status, .StartTime = {at}, .StatusMessage = message});
   }
   void Print(const std::string& job, const std::string& host, int64_t timestamp_ms, const std::string& line) {
-    streams_[job + "/" + host + "-1700000000"].emplace_back(timestamp_ms, line);
+    streams_["/aws/sagemaker/TrainingJobs"][job + "/" + host + "-1700000000"].emplace_back(timestamp_ms, line);
+  }
+  sm::DescribeEndpointOutput& AddEndpoint(const std::string& name, const std::string& status = "InService") {
+    endpoint_order_.push_back(name);
+    sm::DescribeEndpointOutput& endpoint = endpoints_[name];
+    endpoint.EndpointName = name;
+    endpoint.EndpointArn = "arn:aws:sagemaker:us-west-2:000000000000:endpoint/" + name;
+    endpoint.EndpointConfigName = name + "-config";
+    endpoint.EndpointStatus = status;
+    endpoint.CreationTime = endpoint.LastModifiedTime = {1'700'000'000'000};
+    endpoint.ProductionVariants.push_back({.VariantName = "AllTraffic",
+                                           .DeployedImages = {{.SpecifiedImage = "tensorflow-inference:2.19"}},
+                                           .CurrentWeight = 1,
+                                           .CurrentInstanceCount = 1,
+                                           .DesiredInstanceCount = 2});
+    return endpoint;
+  }
+  void RemoveEndpoint(const std::string& name) {
+    endpoints_.erase(name);
+    std::erase(endpoint_order_, name);
+  }
+  void PrintOfInstance(const std::string& endpoint, const std::string& instance, int64_t timestamp_ms,
+                       const std::string& line) {
+    streams_["/aws/sagemaker/Endpoints/" + endpoint]["AllTraffic/" + instance].emplace_back(timestamp_ms, line);
   }
   // The next calls fail as if no engine were there, until Up.
   void Down() { down_ = true; }
@@ -62,6 +85,7 @@ class FakeEngine final : public Transport {
   size_t page_size = 2;
   std::map<std::string, int> calls;  // by operation
   std::vector<std::string> stopped;
+  std::vector<Invocation> invocations;  // of endpoints that are there; each is answered with its own body
 
   Result<std::string> CallJson(const Operation& operation, std::string_view body) override {
     ++calls[std::string(operation.name)];
@@ -69,12 +93,51 @@ class FakeEngine final : public Transport {
     if (operation.name == "DescribeTrainingJob") return Describe(body);
     if (operation.name == "ListTrainingJobs") return List(body);
     if (operation.name == "StopTrainingJob") return Stop(body);
+    if (operation.name == "DescribeEndpoint") return DescribeEndpoint(body);
+    if (operation.name == "ListEndpoints") return ListEndpoints(body);
+    if (operation.name == "DeleteEndpoint") return DeleteEndpoint(body);
     if (operation.name == "DescribeLogStreams") return Streams(body);
     if (operation.name == "GetLogEvents") return Events(body);
     return Fail(Error(ErrorKind::kUnsupported, "No operation " + std::string(operation.name) + "."));
   }
 
+  Result<InvocationReply> Invoke(const Invocation& invocation) override {
+    if (down_) return Fail(Error(ErrorKind::kUnavailable, "Connection refused."));
+    if (!endpoints_.contains(invocation.endpoint)) return Fail(NoEndpoint());
+    invocations.push_back(invocation);
+    return InvocationReply{.content_type = invocation.content_type, .variant = "AllTraffic", .body = invocation.body};
+  }
+
  private:
+  static Error NoEndpoint() { return InvalidArgument("Could not find endpoint.", "ValidationException"); }
+  Result<std::string> DescribeEndpoint(std::string_view body) {
+    TRY(auto request, wire::FromJson<sm::DescribeEndpointInput>(body));
+    auto endpoint = endpoints_.find(request.EndpointName);
+    if (endpoint == endpoints_.end()) return Fail(NoEndpoint());
+    return wire::ToJson(endpoint->second);
+  }
+  Result<std::string> ListEndpoints(std::string_view body) {
+    TRY(auto request, wire::FromJson<sm::ListEndpointsInput>(body));
+    sm::ListEndpointsOutput reply;
+    for (auto name = endpoint_order_.rbegin(); name != endpoint_order_.rend(); ++name) {
+      const sm::DescribeEndpointOutput& endpoint = endpoints_[*name];
+      if (request.StatusEquals && endpoint.EndpointStatus != *request.StatusEquals) continue;
+      if (std::ssize(reply.Endpoints) == request.MaxResults.value_or(10)) break;
+      reply.Endpoints.push_back({.EndpointName = *name,
+                                 .EndpointArn = endpoint.EndpointArn,
+                                 .CreationTime = endpoint.CreationTime,
+                                 .LastModifiedTime = endpoint.LastModifiedTime,
+                                 .EndpointStatus = endpoint.EndpointStatus});
+    }
+    return wire::ToJson(reply);
+  }
+  Result<std::string> DeleteEndpoint(std::string_view body) {
+    TRY(auto request, wire::FromJson<sm::DeleteEndpointInput>(body));
+    auto endpoint = endpoints_.find(request.EndpointName);
+    if (endpoint == endpoints_.end()) return Fail(NoEndpoint());
+    endpoint->second.EndpointStatus = "Deleting";
+    return std::string("{}");
+  }
   Result<std::string> Describe(std::string_view body) {
     TRY(auto request, wire::FromJson<sm::DescribeTrainingJobRequest>(body));
     auto job = jobs_.find(request.TrainingJobName);
@@ -108,9 +171,12 @@ class FakeEngine final : public Transport {
   }
   Result<std::string> Streams(std::string_view body) {
     TRY(auto request, wire::FromJson<cw::DescribeLogStreamsRequest>(body));
-    if (streams_.empty()) return Fail(NotFound("The specified log group does not exist.", "ResourceNotFoundException"));
+    auto group = streams_.find(request.logGroupName.value_or(""));
+    if (group == streams_.end()) {
+      return Fail(NotFound("The specified log group does not exist.", "ResourceNotFoundException"));
+    }
     cw::DescribeLogStreamsResponse reply;
-    for (const auto& [name, events] : streams_) {
+    for (const auto& [name, events] : group->second) {
       if (name.starts_with(request.logStreamNamePrefix.value_or("")))
         reply.logStreams.push_back({.logStreamName = name});
     }
@@ -118,8 +184,9 @@ class FakeEngine final : public Transport {
   }
   Result<std::string> Events(std::string_view body) {
     TRY(auto request, wire::FromJson<cw::GetLogEventsRequest>(body));
-    auto stream = streams_.find(request.logStreamName);
-    if (stream == streams_.end()) {
+    const auto& group = streams_[request.logGroupName.value_or("")];
+    auto stream = group.find(request.logStreamName);
+    if (stream == group.end()) {
       return Fail(NotFound("The specified log stream does not exist.", "ResourceNotFoundException"));
     }
     size_t from = 0;
@@ -140,7 +207,10 @@ class FakeEngine final : public Transport {
 
   std::vector<std::string> order_;
   std::map<std::string, sm::DescribeTrainingJobResponse> jobs_;
-  std::map<std::string, std::vector<std::pair<int64_t, std::string>>> streams_;
+  std::vector<std::string> endpoint_order_;
+  std::map<std::string, sm::DescribeEndpointOutput> endpoints_;
+  using Lines = std::vector<std::pair<int64_t, std::string>>;
+  std::map<std::string, std::map<std::string, Lines>> streams_;  // by group
   bool down_ = false;
 };
 
