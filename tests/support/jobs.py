@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import tarfile
+import threading
 import uuid
 
 import boto3
@@ -28,6 +29,9 @@ FINAL = {"Completed": "Completed", "Failed": "Failed", "Stopped": "Stopped", "Ma
          "MaxWaitTimeExceeded": "Stopped"}
 
 _numbers = itertools.count()
+# One for all clients, as each of its own would read the services' models anew: a tenth of a second, and memory.
+_session = boto3.Session()
+_making_clients = threading.Lock()  # a session is not made for several threads at once
 
 
 def archive(files):
@@ -68,7 +72,8 @@ class Jobs:
         settings = {"endpoint_url": self.engine.endpoint, "region_name": REGION,
                     "aws_access_key_id": variables["AWS_ACCESS_KEY_ID"],
                     "aws_secret_access_key": variables["AWS_SECRET_ACCESS_KEY"]} | options
-        return boto3.Session().client(service, **settings)
+        with _making_clients:
+            return _session.client(service, **settings)
 
     def new_name(self, base="job"):
         return f"{base}-{os.getpid()}-{next(_numbers)}-{uuid.uuid4().hex[:6]}"
