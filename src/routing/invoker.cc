@@ -126,7 +126,10 @@ void Invoker::Forget(const InstanceId& instance) { pool_->Forget(instance); }
 asio::awaitable<Result<std::shared_ptr<http::Upstream>>> Invoker::Connect(const InstanceId& instance) {
   Result<io::UniqueFd> socket =
       co_await io::OnBlockingPool(runtime_, [this, &instance] { return driver_.Connect(instance, kPort); });
-  if (!socket) co_return Fail(std::move(socket).error());
+  if (!socket) {
+    // Whatever the driver makes of it: to a caller the instance is away.
+    co_return Fail(Error(ErrorKind::kUnavailable, "an instance cannot be reached: " + socket.error().message));
+  }
   co_return std::make_shared<http::Upstream>(co_await asio::this_coro::executor, *std::move(socket));
 }
 
@@ -138,8 +141,9 @@ asio::awaitable<Result<InvocationReply>> Invoker::Invoke(Invocation invocation) 
   }
   InvocationRecord record{.endpoint = invocation.endpoint};
   Error last = Internal("no attempt was made");
+  std::vector<InstanceId> tried;  // in vain: one that is just dying has the fewest requests under way
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-    Result<Router::Choice> choice = router_.Choose(invocation.endpoint, invocation.target_variant);
+    Result<Router::Choice> choice = router_.Choose(invocation.endpoint, invocation.target_variant, tried);
     if (!choice) co_return Fail(std::move(choice).error());
     record.variant = choice->variant();
     record.instances = choice->instances();
@@ -148,6 +152,7 @@ asio::awaitable<Result<InvocationReply>> Invoker::Invoke(Invocation invocation) 
       Result<std::shared_ptr<http::Upstream>> connected = co_await Connect(choice->instance());
       if (!connected) {
         last = std::move(connected).error();
+        tried.push_back(choice->instance());
         continue;
       }
       upstream = *std::move(connected);
@@ -166,6 +171,7 @@ asio::awaitable<Result<InvocationReply>> Invoker::Invoke(Invocation invocation) 
         co_await upstream->Exchange(request, invocation.stream, options_.timeout, options_.stall, sending);
     if (!reply && !sending.began) {
       last = std::move(reply).error();
+      tried.push_back(choice->instance());
       continue;
     }
     if (!reply) {

@@ -1,6 +1,7 @@
 #include "routing/router.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/clock.h"
 
@@ -25,13 +26,23 @@ std::shared_ptr<Router::Load> Router::LoadOf(const InstanceId& id) {
 
 void Router::Set(const std::string& endpoint, const std::vector<Variant>& variants) {
   std::lock_guard lock(mutex_);
+  std::vector<Row>& before = endpoints_[endpoint];
+  // Where the shares are the same, each variant goes on from its place in the order, so that being told anew, and
+  // often, does not favour the first ones.
+  bool same = std::ranges::equal(before, variants, [](const Row& row, const Variant& variant) {
+    return row.name == variant.name && row.weight == variant.weight;
+  });
   std::vector<Row> rows;
   for (const Variant& variant : variants) {
     Row row{.name = variant.name, .weight = variant.weight, .instances = {}};
+    if (same) {
+      row.credit = before[rows.size()].credit;
+      row.next = before[rows.size()].next;
+    }
     for (const InstanceId& id : variant.instances) row.instances.push_back(LoadOf(id));
     rows.push_back(std::move(row));
   }
-  endpoints_[endpoint] = std::move(rows);  // drops the loads of instances that are gone and idle
+  before = std::move(rows);  // drops the loads of instances that are gone and idle
   std::erase_if(loads_, [](const auto& entry) { return entry.second.expired(); });
 }
 
@@ -55,7 +66,8 @@ Router::Row* Router::ByWeight(std::vector<Row>& rows) {
   return best;
 }
 
-Result<Router::Choice> Router::Choose(const std::string& endpoint, const std::optional<std::string>& variant) {
+Result<Router::Choice> Router::Choose(const std::string& endpoint, const std::optional<std::string>& variant,
+                                      const std::vector<InstanceId>& avoid) {
   std::lock_guard lock(mutex_);
   auto found = endpoints_.find(endpoint);
   if (found == endpoints_.end()) return Fail(NotFound("Endpoint " + endpoint + " is not in service."));
@@ -76,10 +88,13 @@ Result<Router::Choice> Router::Choose(const std::string& endpoint, const std::op
                           " can take a request now: all are being replaced, or every variant has weight 0."));
   }
   size_t count = row->instances.size(), begin = row->next++ % count;
+  auto cost = [&avoid](const Load& load) {
+    return std::pair(std::ranges::find(avoid, load.id) != avoid.end(), load.outstanding.load());
+  };
   const std::shared_ptr<Load>* best = nullptr;
   for (size_t step = 0; step < count; ++step) {
     const std::shared_ptr<Load>& load = row->instances[(begin + step) % count];
-    if (best == nullptr || load->outstanding < (*best)->outstanding) best = &load;
+    if (best == nullptr || cost(*load) < cost(**best)) best = &load;
   }
   return Choice(row->name, static_cast<int>(count), *best);
 }

@@ -52,13 +52,15 @@ class Router {
     std::shared_ptr<Load> load_;  // null after a move
   };
 
-  // The endpoint's variants from now on. An instance that stays keeps its count.
+  // The endpoint's variants from now on. An instance that stays keeps its count, and variants of the same weights keep
+  // their turns: saying the same again changes nothing.
   void Set(const std::string& endpoint, const std::vector<Variant>& variants);
   void Remove(const std::string& endpoint);
 
   // kNotFound for an endpoint that is not in service; kInvalidArgument for a variant that it does not have;
-  // kUnavailable when no instance is there.
-  Result<Choice> Choose(const std::string& endpoint, const std::optional<std::string>& variant = std::nullopt);
+  // kUnavailable when no instance is there. Instances to `avoid` are chosen when there are no others.
+  Result<Choice> Choose(const std::string& endpoint, const std::optional<std::string>& variant = std::nullopt,
+                        const std::vector<InstanceId>& avoid = {});
 
   // Requests under way to an instance, also to one that Set has taken away.
   int outstanding(const InstanceId& instance) const;

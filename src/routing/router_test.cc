@@ -28,6 +28,19 @@ TEST(Router, SharesRequestsByWeightExactly) {
   EXPECT_EQ(counts.count("none"), 0U);
 }
 
+TEST(Router, SharesStayExactWhenTheRouterIsToldAnewBetweenRequests) {
+  Router router;
+  std::map<std::string, int> counts;
+  for (int call = 0; call < 100; ++call) {
+    router.Set("e", {{"a", 0.9, {Id("1"), Id("2")}}, {"b", 0.1, {Id("3")}}});
+    Router::Choice choice = *router.Choose("e");
+    ++counts[choice.variant() == "a" ? choice.instance().value() : "b"];
+  }
+  EXPECT_EQ(counts, (std::map<std::string, int>{{"1", 45}, {"2", 45}, {"b", 10}}));
+  router.Set("e", {{"a", 0.5, {Id("1")}}, {"b", 0.5, {Id("3")}}});
+  EXPECT_EQ(Count(router, 10)["b"], 5);
+}
+
 TEST(Router, AVariantWithoutInstancesLeavesItsShareToTheOthers) {
   Router router;
   router.Set("e", {{"a", 1, {}}, {"b", 1, {Id("2")}}});
@@ -48,6 +61,15 @@ TEST(Router, ChoosesTheInstanceWithTheFewestRequestsUnderWay) {
     Router::Choice ended = std::move(second);
   }
   EXPECT_EQ(router.Choose("e")->instance(), free);
+}
+
+TEST(Router, AvoidsInstancesUnlessThereAreNoOthers) {
+  Router router;
+  router.Set("e", {{"a", 1, {Id("1"), Id("2")}}});
+  Router::Choice busy = *router.Choose("e", std::nullopt, {Id("1")});
+  EXPECT_EQ(busy.instance(), Id("2"));
+  EXPECT_EQ(router.Choose("e", std::nullopt, {Id("1")})->instance(), Id("2")) << "although it has more to do";
+  EXPECT_EQ(router.Choose("e", std::nullopt, {Id("1"), Id("2")})->instance(), Id("1"));
 }
 
 TEST(Router, CountsRequestsOfInstancesThatWereTakenAway) {
