@@ -134,6 +134,7 @@ def test_from_an_estimator_to_predictions_and_back(sdk, estimator):
 @pytest.mark.slow
 def test_attached_and_from_artifacts_with_handlers(sdk, estimator, tmp_path):
     from sagemaker import deserializers, serializers
+    from sagemaker.predictor import Predictor
 
     tensorflow, session = sdk
     attached = tensorflow.TensorFlow.attach(estimator.latest_training_job.name, sagemaker_session=session)
@@ -146,11 +147,18 @@ def test_attached_and_from_artifacts_with_handlers(sdk, estimator, tmp_path):
         source_dir=str(source), sagemaker_session=session,
         env={"SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "half_plus_two"})
     predictor = model.deploy(initial_instance_count=1, instance_type="ml.c5.large", wait=False)
-    in_service(predictor.endpoint_name)
+    bare = tensorflow.TensorFlowModel(
+        model_data=attached.model_data, role=ROLE, framework_version="2.19", sagemaker_session=session).deploy(
+            initial_instance_count=1, instance_type="ml.c5.large", wait=False)
+    for each in (predictor, bare):
+        in_service(each.endpoint_name)
     plain = tensorflow.TensorFlowPredictor(
         predictor.endpoint_name, session, serializer=serializers.IdentitySerializer("text/plain"),
         deserializer=deserializers.JSONDeserializer())
     assert plain.predict(b"1|2|5") == [2.5, 3.0, 4.5]
-    predictor.delete_model()
-    predictor.delete_endpoint()
-    gone(predictor.endpoint_name)
+    by_name = Predictor(bare.endpoint_name, session, serializers.JSONSerializer(), deserializers.JSONDeserializer())
+    assert by_name.predict({"instances": [1.0]}) == {"predictions": [2.5]}
+    for each in (predictor, bare):
+        each.delete_model()
+        each.delete_endpoint()
+        gone(each.endpoint_name)
