@@ -151,11 +151,11 @@ std::expected<Connection::Incoming, HttpFailure> Connection::Interpret(MessageHe
   }
   Incoming incoming{.keep_alive = head.keep_alive, .minor_version = head.minor_version};
   Request& request = incoming.request;
-  request.method = head.method;
+  request.method = std::move(head.method);
   request.target = target->target;
   request.path = target->path;
   request.query = target->query;
-  request.headers = head.headers;
+  request.headers = std::move(head.headers);
   request.host = authority ? authority->host : std::string();
   request.tls = transport_->tls();
   request.local = peer_.local;
