@@ -123,6 +123,7 @@ void FakeMachine::End(Instance& instance) {
 }
 
 void FakeMachine::Tell(const InstanceId& id, News news) {
+  std::lock_guard telling(telling_);
   std::vector<Listener> listeners;
   {
     std::lock_guard lock(mutex_);
@@ -255,7 +256,7 @@ std::optional<InstanceSpec> FakeMachine::spec(const InstanceId& id) const {
 // --- the driver ----------------------------------------------------------------------------------------------------
 
 FakeDriver::~FakeDriver() {
-  std::lock_guard lock(machine_->mutex_);
+  std::scoped_lock lock(machine_->telling_, machine_->mutex_);
   machine_->listeners_.erase(this);
 }
 
@@ -438,7 +439,7 @@ Result<io::UniqueFd> FakeDriver::Connect(const InstanceId& id, uint16_t port) {
 }
 
 void FakeDriver::SetListener(Listener listener) {
-  std::lock_guard lock(machine_->mutex_);
+  std::scoped_lock lock(machine_->telling_, machine_->mutex_);
   if (listener) {
     machine_->listeners_[this] = std::move(listener);
   } else {

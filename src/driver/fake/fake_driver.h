@@ -86,6 +86,7 @@ class FakeMachine {
   int failing_starts_ = 0;
   bool fail_after_effect_ = false;
   std::map<const void*, Listener> listeners_;
+  std::mutex telling_;  // held while listeners are called; taken before mutex_
   int64_t now_ms_ = 1'000'000;
   std::atomic<int64_t> inspections_ = 0;
 };
