@@ -202,6 +202,11 @@ void FakeMachine::FailStarts(Error error, int times, bool after_effect) {
   fail_after_effect_ = after_effect;
 }
 
+void FakeMachine::LoseStarts(int times) {
+  std::lock_guard lock(mutex_);
+  lost_starts_ = times;
+}
+
 void FakeMachine::SetUsage(const InstanceId& id, InstanceUsage usage) {
   std::lock_guard lock(mutex_);
   Find(id).usage = usage;
@@ -272,6 +277,10 @@ Result<void> FakeDriver::Start(const InstanceSpec& spec) {
     bool failing = machine_->start_error_ && machine_->failing_starts_ != 0;
     if (failing && machine_->failing_starts_ > 0) --machine_->failing_starts_;
     if (failing && !machine_->fail_after_effect_) return Fail(*machine_->start_error_);
+    if (machine_->lost_starts_ > 0) {
+      --machine_->lost_starts_;
+      return {};
+    }
     if (spec.epoch < counters.epoch) return Fail(OldEpoch(spec.epoch, counters.epoch));
     counters.epoch = spec.epoch;
     auto known = machine_->instances_.find(spec.id);
