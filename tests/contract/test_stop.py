@@ -158,9 +158,10 @@ def test_tunnels_and_requests_passed_on(wires):
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives the engine a resolv.conf of its own")
 def test_a_name_server_that_does_not_answer(tmp_path):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
-        silent.bind(("127.83.66.53", 53))
+        address = f"127.53.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"  # that no other test has
+        silent.bind((address, 53))
         silent.settimeout(30)
-        (tmp_path / "resolv.conf").write_text("nameserver 127.83.66.53\noptions timeout:30 attempts:5\n")
+        (tmp_path / "resolv.conf").write_text(f"nameserver {address}\noptions timeout:30 attempts:5\n")
         program = tmp_path / "sagebrush"
         program.write_text(f"#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {tmp_path}/resolv.conf /etc/resolv.conf"
                            f" && exec \"$0\" \"$@\"' {build_directory()}/sagebrush \"$@\"\n")
@@ -209,5 +210,11 @@ def test_an_environment_that_another_engine_makes(tmp_path, monkeypatch):
 
 def holds_open(engine, directory):
     """Whether the engine has the lock of an environment open."""
-    links = pathlib.Path(f"/proc/{engine.process.pid}/fd").iterdir()
-    return any(os.readlink(link).startswith(str(directory)) and os.readlink(link).endswith(".lock") for link in links)
+    for link in pathlib.Path(f"/proc/{engine.process.pid}/fd").iterdir():
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue  # closed since
+        if target.startswith(str(directory)) and target.endswith(".lock"):
+            return True
+    return False
