@@ -76,12 +76,14 @@ TEST_F(CrashTest, AStarterKilledAnywhereBringsAboutOneInstance) {
 }
 
 TEST_F(CrashTest, AnAgentKilledAnywhereLeavesALostInstanceOrAnEndedOne) {
-  const std::vector<std::string> kFailpoints = {
-      "agent.before_fork",           "agent.status.before_write",   "agent.status.after_write",
-      "driver.sandbox.before_clone", "driver.sandbox.after_clone",  "agent.status.before_write@2",
-      "agent.status.before_write@3", "agent.program.before_start",  "agent.log.before_append",
-      "agent.log.after_append",      "agent.program.after_end",     "agent.status.before_write@4",
-      "agent.outcome.before_write",  "agent.status.before_write@5", "agent.status.after_write@5"};
+  const std::vector<std::string> kFailpoints = {"agent.before_fork",           "agent.status.before_write",
+                                                "agent.status.after_write",    "driver.sandbox.user_namespace",
+                                                "driver.sandbox.before_clone", "driver.sandbox.after_clone",
+                                                "agent.status.before_write@2", "agent.status.before_write@3",
+                                                "agent.program.before_start",  "agent.log.before_append",
+                                                "agent.log.after_append",      "agent.program.after_end",
+                                                "agent.status.before_write@4", "agent.outcome.before_write",
+                                                "agent.status.before_write@5", "agent.status.after_write@5"};
   int number = 0;
   for (const std::string& failpoint : kFailpoints) {
     machine_->SetAgentFailpoint(failpoint);

@@ -145,6 +145,11 @@ std::vector<Property> MakeProperties() {
               "How long the instances of a job that are ready to start wait for those that are not; then the job "
               "fails and names the missing one.",
               "1 to 86400", 1, 86'400, &ServeOptions::gang_wait_seconds),
+      Integer(
+          "endpoint_start_seconds",
+          "The longest that an instance of an endpoint may take from its start to its first answered ping, whatever "
+          "its endpoint configuration allows.",
+          "1 to 7200", 1, 7200, &ServeOptions::endpoint_start_seconds),
       Integer("invocation_timeout_seconds", "How long an invocation waits for its endpoint's answer to begin.",
               "1 to 86400", 1, 86'400, &ServeOptions::invocation_timeout_seconds),
       Integer("max_invocation_bytes", "The largest body of an invocation.", "1024 to 1073741824", 1024, 1'073'741'824,

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/locations.h"
+#include "cli/stop_limit.h"
 #include "control/endpoint_config_frontend.h"
 #include "control/endpoint_frontend.h"
 #include "control/endpoint_reconciler.h"
@@ -251,8 +252,9 @@ Result<void> Engine::Parts::OpenEndpoints(const control::Arns& arns) {
       *endpoints, *images, *objects, *driver, *log_pump, *keys, router, *invoker, clock, std::move(reconciler_options));
   endpoint_frontend = std::make_unique<control::EndpointFrontend>(
       *endpoints, *endpoint_config_frontend, *model_frontend, clock,
-      control::EndpointFrontend::Options{
-          arns, [this](const control::EndpointName& name) { endpoint_reconciler->Wake(name); }});
+      control::EndpointFrontend::Options{arns,
+                                         [this](const control::EndpointName& name) { endpoint_reconciler->Wake(name); },
+                                         options.endpoint_start_seconds * 1000});
   tag_frontend.emplace(*tags, arns, TagKinds());
   return {};
 }
@@ -343,13 +345,26 @@ Engine::~Engine() {
   std::error_code ignored;
   fs::remove(parts_->options.data_dir / "engine.json", ignored);
   // Whoever wakes others goes first: no hint, request or build reaches a part that is gone.
+  StopReaches("hints of instances");
   parts_->driver->SetListener(nullptr);
+  parts_->reconciler->BeginStop();
+  parts_->endpoint_reconciler->BeginStop();
+  parts_->log_pump->BeginStop();
+  parts_->checkpoints->BeginStop();
+  parts_->images->BeginStop();
+  StopReaches("training jobs");
   parts_->reconciler->Stop();
+  StopReaches("endpoints");
   parts_->endpoint_reconciler->Stop();
+  StopReaches("log lines");
   parts_->log_pump->Stop();
+  StopReaches("checkpoints");
   parts_->checkpoints->Stop();
+  StopReaches("metrics");
   parts_->metrics_keeper->Stop();
+  StopReaches("images");
   parts_->images.reset();
+  StopReaches("stores and connections");
   Log(LogLevel::kInfo, "engine_stopped");
 }
 

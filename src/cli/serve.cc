@@ -7,9 +7,13 @@
 
 #include "base/log.h"
 #include "cli/engine.h"
+#include "cli/stop_limit.h"
 
 namespace sagebrush::cli {
 namespace {
+
+// Requests get 3 s to end; what else is under way takes no more than a few.
+constexpr std::chrono::seconds kStopLimit{25};
 
 LogLevel ParseLogLevel(const std::string& name) {
   if (name == "debug") return LogLevel::kDebug;
@@ -44,6 +48,7 @@ int RunServe(const ServeOptions& options) {
     int signal = 0;
     sigwait(&signals, &signal);
     Log(LogLevel::kInfo, "engine_stopping", {{"signal", signal}});
+    BeginStopLimit(kStopLimit);
     (*engine)->RequestStop();
   });
   (*engine)->Run();

@@ -19,6 +19,7 @@ struct ServeOptions {
   int64_t gang_wait_seconds = 900;          // how long ready instances of a job wait for its others
   std::filesystem::path agent;              // empty: sagebrush-agent beside this program
   std::filesystem::path uv;                 // empty: looked up, see FindUv in cli/locations.h
+  int64_t endpoint_start_seconds = 7200;    // the most that an endpoint's instance may take to its first answered ping
   int64_t invocation_timeout_seconds = 60;  // until an endpoint's instance begins to answer
   int64_t max_invocation_bytes = 6 * 1024 * 1024;  // of an invocation's body
   std::filesystem::path model_server;              // empty: sagebrush-model-server beside this program

@@ -31,6 +31,7 @@ class CheckpointSync {
   CheckpointSync(driver::Driver& driver, objstore::ObjectStore& objects);
 
   void Start() { queue_.Start(); }
+  void BeginStop() { queue_.BeginStop(); }  // as WorkQueue's
   void Stop() { queue_.Stop(); }
 
   // Fills a new directory for the instance with what is stored, owned by `owner`: its path. The staging directory

@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kStopGraceMs = 15'000;  // for a server to end its requests
+constexpr int kMostStartCalls = 5;        // an agent that dies before it records anything is not started for ever
 constexpr std::string_view kModelServer = "sagebrush-model-server";
 
 // The package TensorFlow of an environment, so that the model server need not ask Python for it; "" for none.
@@ -27,22 +28,13 @@ fs::path TensorFlowOf(const fs::path& venv) {
   return {};
 }
 
-const domain::EndpointVariant* VariantOf(const domain::EndpointState& state, const domain::EndpointInstance& instance) {
-  for (const std::optional<domain::Fleet>* fleet : {&state.serving, &state.coming}) {
-    if (!*fleet || (*fleet)->generation != instance.generation) continue;
-    auto found = std::ranges::find((*fleet)->variants, instance.variant, &domain::EndpointVariant::name);
-    if (found != (*fleet)->variants.end()) return &*found;
-  }
-  return nullptr;
-}
-
 }  // namespace
 
 void EndpointReconciler::Watch(const EndpointName& endpoint, const domain::EndpointState& state,
                                const domain::EndpointInstance& instance, bool fresh) {
   InstanceId id = EndpointInstanceId(endpoint, instance.serial);
   log_pump_.Watch(id, LogStream(id, instance.variant), 1, LogGroup(endpoint));
-  const domain::EndpointVariant* variant = VariantOf(state, instance);
+  const domain::EndpointVariant* variant = domain::VariantOf(state, instance);
   if (options_.metrics == nullptr || variant == nullptr) return;
   Result<domain::InstanceType> type = domain::ParseInstanceType(variant->instance_type);
   options_.metrics->WatchInstance(id, endpoint.value(), variant->name, type ? type->memory_bytes : 0, fresh);
@@ -51,12 +43,16 @@ void EndpointReconciler::Watch(const EndpointName& endpoint, const domain::Endpo
 Result<bool> EndpointReconciler::StartInstance(const EndpointName& endpoint, const domain::EndpointState& state,
                                                const domain::EndpointInstance& instance) {
   InstanceId id = EndpointInstanceId(endpoint, instance.serial);
-  const domain::EndpointVariant* variant = VariantOf(state, instance);
+  const domain::EndpointVariant* variant = domain::VariantOf(state, instance);
   if (variant == nullptr) return false;  // of a fleet that is gone; it leaves
   Result<driver::InstanceSpec> spec = PrepareInstance(endpoint, *variant, id);
   if (!spec && spec.error().retryable) return false;  // the environment is being made; its end wakes all endpoints
   std::string failure = spec ? "" : spec.error().message;
-  if (spec) {
+  if (spec && StartedTooOften(id)) {
+    failure = "InternalServerError: the instance's agent died " + std::to_string(kMostStartCalls) +
+              " times before it could begin; the engine's log has its last words, and 'sagebrush doctor' checks this "
+              "machine.";
+  } else if (spec) {
     Watch(endpoint, state, instance, true);
     FAILPOINT("control.endpoint.start.before_effect");
     Result<void> started = driver_.Start(*spec);
@@ -68,6 +64,11 @@ Result<bool> EndpointReconciler::StartInstance(const EndpointName& endpoint, con
   std::lock_guard lock(mutex_);
   start_failures_.emplace(id, std::move(failure));
   return true;
+}
+
+bool EndpointReconciler::StartedTooOften(const InstanceId& id) {
+  std::lock_guard lock(mutex_);
+  return ++start_calls_[id] > kMostStartCalls;
 }
 
 Result<driver::InstanceSpec> EndpointReconciler::PrepareInstance(const EndpointName& endpoint,
@@ -125,7 +126,9 @@ Result<void> EndpointReconciler::StageModel(const std::string& url, driver::Inst
   TRYV(io::MakeDirectories(directory));
   spec.service->model_archive = directory / "model.tar.gz";
   spec.service->model_source = url;
+  FAILPOINT("control.endpoint.stage.before_effect");
   Result<void> linked = objects_.LinkTo(uri.bucket, uri.key, spec.service->model_archive);
+  FAILPOINT("control.endpoint.stage.after_effect");
   if (linked) return {};
   return Fail(InvalidArgument("Failed to download model data for container \"container_1\" from URL: \"" + url +
                               "\": " + WhyUnreadable(linked.error()) + ". Check the URL with 'aws s3 ls " + url +
@@ -139,6 +142,7 @@ Result<void> EndpointReconciler::StopInstance(const InstanceId& id) {
   }
   FAILPOINT("control.endpoint.stop.before_effect");
   Result<void> stopped = driver_.Stop(id, {options_.epoch, "the endpoint no longer needs this instance"});
+  FAILPOINT("control.endpoint.stop.after_effect");
   if (stopped || stopped.error().kind == ErrorKind::kNotFound) return {};
   std::lock_guard lock(mutex_);
   stop_sent_.erase(id);
@@ -157,6 +161,8 @@ Result<void> EndpointReconciler::DestroyInstance(const InstanceId& id) {
   std::lock_guard lock(mutex_);
   stop_sent_.erase(id);
   start_failures_.erase(id);
+  start_calls_.erase(id);
+  destroyed_.insert(id);
   return {};
 }
 

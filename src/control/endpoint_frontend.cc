@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/failpoint.h"
 #include "control/model_request.h"
 
 namespace sagebrush::control {
@@ -81,7 +82,8 @@ Result<domain::Fleet> EndpointFrontend::FleetOf(const std::string& config_name) 
   domain::Fleet fleet{.generation = 0, .config_name = config_name, .variants = {}};
   for (const sm::ProductionVariant& production : config.request.ProductionVariants) {
     TRY(ModelRecord model, models_.Get(production.ModelName.value_or("")));
-    fleet.variants.push_back(VariantOf(production, model.request));
+    domain::EndpointVariant& variant = fleet.variants.emplace_back(VariantOf(production, model.request));
+    if (options_.most_start_ms > 0) variant.start_limit_ms = std::min(variant.start_limit_ms, options_.most_start_ms);
   }
   return fleet;
 }
@@ -135,11 +137,10 @@ Result<sm::UpdateEndpointOutput> EndpointFrontend::Update(const sm::UpdateEndpoi
   EndpointName name(request.EndpointName);
   TRYV(endpoints_.Get(name));
   TRY(domain::Fleet fleet, FleetOf(request.EndpointConfigName));
-  TRYV(endpoints_.Update(name, [&](domain::EndpointState& state) -> Result<void> {
+  TRYV(Change(name, [&](domain::EndpointState& state) -> Result<void> {
     if (retain && state.serving) Retain(*state.serving, request.ExcludeRetainedVariantProperties, fleet);
     return AsValidation(BeginUpdate(state, fleet, clock_.NowMs()));
   }));
-  options_.wake(name);
   return sm::UpdateEndpointOutput{ArnOf(request.EndpointName)};
 }
 
@@ -158,18 +159,22 @@ Result<sm::UpdateEndpointWeightsAndCapacitiesOutput> EndpointFrontend::UpdateWei
     desired.push_back(std::move(wish));
   }
   EndpointName name(request.EndpointName);
-  TRYV(endpoints_.Update(
+  TRYV(Change(
       name, [&](domain::EndpointState& state) { return AsValidation(BeginScaling(state, desired, clock_.NowMs())); }));
-  options_.wake(name);
   return sm::UpdateEndpointWeightsAndCapacitiesOutput{ArnOf(request.EndpointName)};
 }
 
 Result<void> EndpointFrontend::Delete(const sm::DeleteEndpointInput& request) {
-  EndpointName name(request.EndpointName);
-  TRYV(endpoints_.Update(name, [&](domain::EndpointState& state) -> Result<void> {
+  return Change(EndpointName(request.EndpointName), [&](domain::EndpointState& state) -> Result<void> {
     BeginDelete(state, clock_.NowMs());
     return {};
-  }));
+  });
+}
+
+Result<void> EndpointFrontend::Change(const EndpointName& name, const EndpointTable::Change& change) {
+  FAILPOINT("control.endpoint.change.before_commit");
+  TRYV(endpoints_.Update(name, change));
+  FAILPOINT("control.endpoint.change.after_commit");
   options_.wake(name);
   return {};
 }

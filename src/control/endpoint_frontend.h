@@ -20,6 +20,7 @@ class EndpointFrontend {
   struct Options {
     Arns arns;
     std::function<void(const EndpointName&)> wake;  // the reconciler
+    int64_t most_start_ms = 0;  // what an instance gets for its start, whatever its configuration allows; 0: no limit
   };
   EndpointFrontend(EndpointTable& endpoints, EndpointConfigFrontend& configs, ModelFrontend& models, const Clock& clock,
                    Options options);
@@ -39,6 +40,8 @@ class EndpointFrontend {
 
  private:
   Result<domain::Fleet> FleetOf(const std::string& config_name);
+  // Commits what a request asks for, and wakes the reconciler.
+  Result<void> Change(const EndpointName& name, const EndpointTable::Change& change);
 
   EndpointTable& endpoints_;
   EndpointConfigFrontend& configs_;

@@ -44,6 +44,12 @@ bool EndpointProber::healthy(const InstanceId& id) const {
   return found != subjects_.end() && Healthy(found->second);
 }
 
+bool EndpointProber::unwell(const InstanceId& id) const {
+  std::lock_guard lock(mutex_);
+  auto found = subjects_.find(id);
+  return found != subjects_.end() && found->second.failures > 0;
+}
+
 bool EndpointProber::silent(const InstanceId& id) const {
   int64_t sign_ms = router_.answered_ms(id);
   std::lock_guard lock(mutex_);

@@ -20,6 +20,7 @@ class EndpointProber {
                  std::function<void(const InstanceId&)> on_change);
 
   void Start() { queue_.Start(); }
+  void BeginStop() { queue_.BeginStop(); }  // as WorkQueue's
   void Stop() { queue_.Stop(); }
 
   // Begins to ask; nothing when it does already.
@@ -27,6 +28,8 @@ class EndpointProber {
   void Forget(const InstanceId& id);
 
   bool healthy(const InstanceId& id) const;
+  // The last ping was not answered with 200.
+  bool unwell(const InstanceId& id) const;
   // It was healthy, and for kSilenceMs has answered neither a ping nor a request.
   bool silent(const InstanceId& id) const;
 

@@ -13,6 +13,7 @@ namespace sagebrush::control {
 namespace {
 
 constexpr int kMostStepsInOneGo = 64;
+constexpr size_t kLastLines = 8, kLastWordsBytes = 640;  // of a FailureReason's 1024 characters
 // Names of the API have no '_'.
 constexpr std::string_view kIdPrefix = "ep_";
 
@@ -62,7 +63,7 @@ EndpointReconciler::EndpointReconciler(EndpointTable& endpoints, EnvironmentCach
               .work =
                   [this](const std::string& key) {
                     Result<void> done = Reconcile(EndpointName(key));
-                    if (done) return;
+                    if (done || queue_.stopping()) return;
                     Log(LogLevel::kError, "reconcile_failed", {{"endpoint", key}, {"error", done.error().message}});
                   },
               .resync =
@@ -83,6 +84,11 @@ Result<void> EndpointReconciler::Start() {
   return {};
 }
 
+void EndpointReconciler::BeginStop() {
+  queue_.BeginStop();
+  prober_.BeginStop();
+}
+
 void EndpointReconciler::Stop() {
   queue_.Stop();
   prober_.Stop();
@@ -97,6 +103,7 @@ Result<void> EndpointReconciler::Recover() {
       ours.insert(EndpointInstanceId(endpoint, instance.serial));
       Watch(endpoint, state, instance, false);
     }
+    TellRouter(endpoint, state, {});  // that there is such an endpoint, before the first request asks
   }
   TRY(std::vector<driver::InstanceStatus> found, driver_.List());
   for (const driver::InstanceStatus& instance : found) {
@@ -118,16 +125,18 @@ void EndpointReconciler::WakeAll() {
 
 Result<void> EndpointReconciler::Reconcile(const EndpointName& endpoint) {
   for (int step = 0; step < kMostStepsInOneGo; ++step) {
+    if (queue_.stopping()) return {};
     Result<domain::EndpointState> loaded = endpoints_.Get(endpoint);
     if (!loaded && loaded.error().kind == ErrorKind::kNotFound) return {};
     if (!loaded) return Fail(std::move(loaded).error());
-    domain::EndpointActual actual = Observe(endpoint, *loaded);
+    TRY(domain::EndpointActual actual, Observe(endpoint, *loaded));
     TRY(domain::EndpointState state, Commit(endpoint, *loaded, actual));
     TellRouter(endpoint, state, actual);
     if (state != *loaded) continue;
     if (domain::IsOver(state)) {
       FAILPOINT("control.endpoint.remove.before_commit");
       TRYV(endpoints_.Remove(endpoint, options_.arn_of(endpoint.value())));
+      FAILPOINT("control.endpoint.remove.after_commit");
       if (options_.metrics != nullptr) options_.metrics->ForgetEndpoint(endpoint.value());
       Log(LogLevel::kInfo, "endpoint_deleted", {{"endpoint", endpoint.value()}});
       return {};
@@ -139,27 +148,32 @@ Result<void> EndpointReconciler::Reconcile(const EndpointName& endpoint) {
   return {};
 }
 
-domain::EndpointActual EndpointReconciler::Observe(const EndpointName& endpoint, const domain::EndpointState& state) {
+Result<domain::EndpointActual> EndpointReconciler::Observe(const EndpointName& endpoint,
+                                                           const domain::EndpointState& state) {
   domain::EndpointActual actual;
   for (const domain::EndpointInstance& instance : state.instances) {
-    actual[instance.serial] = ObserveInstance(EndpointInstanceId(endpoint, instance.serial), instance);
+    InstanceId id = EndpointInstanceId(endpoint, instance.serial);
+    TRY(Observed seen, ObserveInstance(id, instance));
+    const domain::EndpointVariant* variant = domain::VariantOf(state, instance);
+    bool overdue = variant != nullptr && domain::IsOverdue(*variant, instance, seen, clock_.NowMs());
+    if (overdue) seen.failure_reason = LastWords(id);
+    actual[instance.serial] = std::move(seen);
   }
   return actual;
 }
 
-Observed EndpointReconciler::ObserveInstance(const InstanceId& id, const domain::EndpointInstance& instance) {
+Result<Observed> EndpointReconciler::ObserveInstance(const InstanceId& id, const domain::EndpointInstance& instance) {
   Observed seen;
   Result<driver::InstanceStatus> status = driver_.Inspect(id);
+  if (!status && status.error().kind != ErrorKind::kNotFound) return Fail(std::move(status).error());
   if (!status) {
     std::lock_guard lock(mutex_);
     auto failure = start_failures_.find(id);
-    if (failure == start_failures_.end()) return seen;
-    if (instance.stage == Stage::kWanted) {
-      seen.phase = Observed::Phase::kGone;
-      seen.failure_reason = failure->second;
-    } else {
-      start_failures_.erase(failure);
-    }
+    bool wanted = instance.stage == Stage::kWanted;
+    if (wanted && failure != start_failures_.end()) seen.failure_reason = failure->second;
+    // One that leaves and is unknown may have files all the same, of a start that was cut short.
+    bool gone = wanted ? failure != start_failures_.end() : !destroyed_.contains(id);
+    if (gone) seen.phase = Observed::Phase::kGone;
     return seen;
   }
   seen.started_ms = status->started_ms;
@@ -173,10 +187,19 @@ Observed EndpointReconciler::ObserveInstance(const InstanceId& id, const domain:
     return seen;
   }
   seen.phase = Observed::Phase::kRunning;
+  seen.preparing = status->phase < driver::Phase::kTraining;
   if (status->phase == driver::Phase::kTraining) prober_.Watch(id);
   seen.healthy = prober_.healthy(id);
+  seen.unwell = prober_.unwell(id);
   seen.silent = prober_.silent(id);
   return seen;
+}
+
+std::string EndpointReconciler::LastWords(const InstanceId& id) {
+  std::string words;
+  for (const std::string& line : log_pump_.LastLines(id, kLastLines)) words += (words.empty() ? "" : "\n") + line;
+  if (words.size() <= kLastWordsBytes) return words;
+  return "…" + ReplaceInvalidUtf8(words.substr(words.size() - kLastWordsBytes));
 }
 
 Result<domain::EndpointState> EndpointReconciler::Commit(const EndpointName& endpoint,
@@ -184,6 +207,8 @@ Result<domain::EndpointState> EndpointReconciler::Commit(const EndpointName& end
                                                          const domain::EndpointActual& actual) {
   domain::EndpointState next = domain::Follow(seen, actual, clock_.NowMs());
   if (next == seen) return next;
+  // First, so that whoever reads InService finds the endpoint answering.
+  TellRouter(endpoint, next, actual);
   FAILPOINT("control.endpoint.before_commit");
   TRY(domain::EndpointState written, endpoints_.Update(endpoint, [&](domain::EndpointState& state) -> Result<void> {
     // A request that came in between is looked at first.
@@ -191,6 +216,13 @@ Result<domain::EndpointState> EndpointReconciler::Commit(const EndpointName& end
     return {};
   }));
   FAILPOINT("control.endpoint.after_commit");
+  {
+    std::lock_guard lock(mutex_);
+    for (const domain::EndpointInstance& instance : seen.instances) {
+      auto kept = std::ranges::find(written.instances, instance.serial, &domain::EndpointInstance::serial);
+      if (kept == written.instances.end()) destroyed_.erase(EndpointInstanceId(endpoint, instance.serial));
+    }
+  }
   if (written.status != seen.status) {
     Log(LogLevel::kInfo, "endpoint_status",
         {{"endpoint", endpoint.value()},
@@ -225,7 +257,10 @@ Result<bool> EndpointReconciler::Act(const EndpointName& endpoint, const domain:
   int64_t now_ms = clock_.NowMs();
   for (const domain::EndpointInstance& instance : state.instances) {
     InstanceId id = EndpointInstanceId(endpoint, instance.serial);
-    Observed::Phase phase = actual.at(instance.serial).phase;
+    const Observed& seen = actual.at(instance.serial);
+    Observed::Phase phase = seen.phase;
+    // Whoever unpacks a model has nothing to end in good order, and may have long to go.
+    bool over = phase == Observed::Phase::kGone || (phase == Observed::Phase::kRunning && seen.preparing);
     if (instance.stage == Stage::kWanted && phase == Observed::Phase::kAbsent) {
       if (instance.start_ms > now_ms) {
         queue_.AddAfter(endpoint.value(), instance.start_ms - now_ms);
@@ -233,11 +268,11 @@ Result<bool> EndpointReconciler::Act(const EndpointName& endpoint, const domain:
       }
       TRY(bool started, StartInstance(endpoint, state, instance));
       again |= started;
-    } else if (instance.stage == Stage::kLeaving && phase == Observed::Phase::kRunning) {
-      TRYV(StopInstance(id));
-    } else if (instance.stage == Stage::kLeaving && phase == Observed::Phase::kGone) {
+    } else if (instance.stage == Stage::kLeaving && over) {
       TRYV(DestroyInstance(id));
       again = true;
+    } else if (instance.stage == Stage::kLeaving && phase == Observed::Phase::kRunning) {
+      TRYV(StopInstance(id));
     }
   }
   return again;

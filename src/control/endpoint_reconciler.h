@@ -52,6 +52,7 @@ class EndpointReconciler {
 
   // Finds the instances of every endpoint, destroys those that belong to none, and starts.
   Result<void> Start();
+  void BeginStop();  // as WorkQueue's
   void Stop();
 
   void Wake(const EndpointName& endpoint) { queue_.Add(endpoint.value()); }
@@ -66,8 +67,11 @@ class EndpointReconciler {
  private:
   Result<void> Recover();
   Result<void> Reconcile(const EndpointName& endpoint);
-  domain::EndpointActual Observe(const EndpointName& endpoint, const domain::EndpointState& state);
-  domain::ObservedEndpointInstance ObserveInstance(const InstanceId& id, const domain::EndpointInstance& instance);
+  Result<domain::EndpointActual> Observe(const EndpointName& endpoint, const domain::EndpointState& state);
+  Result<domain::ObservedEndpointInstance> ObserveInstance(const InstanceId& id,
+                                                           const domain::EndpointInstance& instance);
+  // The end of its log, in a length that a reason may have.
+  std::string LastWords(const InstanceId& id);
   // The state after what follows now, committed; the same state when nothing does.
   Result<domain::EndpointState> Commit(const EndpointName& endpoint, const domain::EndpointState& seen,
                                        const domain::EndpointActual& actual);
@@ -80,6 +84,7 @@ class EndpointReconciler {
   // endpoint_effects.cc
   Result<bool> StartInstance(const EndpointName& endpoint, const domain::EndpointState& state,
                              const domain::EndpointInstance& instance);
+  bool StartedTooOften(const InstanceId& id);
   Result<driver::InstanceSpec> PrepareInstance(const EndpointName& endpoint, const domain::EndpointVariant& variant,
                                                const InstanceId& id);
   Result<void> AddEnvironment(const std::string& image, driver::InstanceSpec& spec);
@@ -103,7 +108,9 @@ class EndpointReconciler {
   EndpointProber prober_;
   std::mutex mutex_;
   std::map<InstanceId, std::string> start_failures_;  // why they cannot be started; guarded by mutex_
+  std::map<InstanceId, int> start_calls_;             // guarded by mutex_
   std::set<InstanceId> stop_sent_;                    // guarded by mutex_
+  std::set<InstanceId> destroyed_;                    // until their records are gone; guarded by mutex_
   WorkQueue queue_;
 };
 

@@ -28,6 +28,7 @@ class LogPump {
   void SetFollower(Follower follower) { follower_ = std::move(follower); }
 
   void Start() { queue_.Start(); }
+  void BeginStop() { queue_.BeginStop(); }  // as WorkQueue's
   void Stop() { queue_.Stop(); }
 
   // Names the group and the stream that the instance's lines go to. Call before the instance starts, or when a restart
@@ -36,8 +37,13 @@ class LogPump {
   void Forget(const InstanceId& id);
   // A hint that the instance has printed something.
   void Wake(const InstanceId& id);
-  // Everything that the spool holds is in the store, and with the follower, when this returns. Blocks.
+  // Everything that the spool holds is in the store, and with the follower, when this returns. Blocks. kCancelled when
+  // the pump is stopped before.
   Result<void> Drain(const InstanceId& id);
+
+  // The last lines that the instance has printed, in order, as far as they are stored: hints bring them within moments.
+  // Empty when there are none, or nobody watches it. Blocks.
+  std::vector<std::string> LastLines(const InstanceId& id, size_t count);
 
   // Lines of the engine's own, before the stream's instance has started; nothing when it has. Blocks.
   Result<void> Say(const std::string& stream, std::vector<std::string> lines, int64_t now_ms,
@@ -52,8 +58,13 @@ class LogPump {
     uint64_t base = 0;                 // what the stream records of a spool's offset n is base + n
     std::optional<uint64_t> recorded;  // as it was after the last pumping; the store knows better
   };
-  // How far the stream has come.
-  Result<uint64_t> Pump(const InstanceId& id, const Target& target);
+  struct Pumped {
+    uint64_t recorded = 0;  // how far the stream has come
+    bool more = false;      // the spool may hold more
+  };
+  Result<Pumped> Pump(const InstanceId& id, const Target& target);
+  // A look at the spool that takes as much as fits into one turn: whether it may hold more.
+  Result<bool> Advance(const InstanceId& id);
 
   driver::Driver& driver_;
   logstore::LogStore& logs_;

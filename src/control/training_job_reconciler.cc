@@ -52,7 +52,7 @@ TrainingJobReconciler::TrainingJobReconciler(TrainingJobTable& jobs, Environment
               .work =
                   [this](const std::string& key) {
                     Result<void> done = Reconcile(JobName(key));
-                    if (done) return;
+                    if (done || queue_.stopping()) return;
                     Log(LogLevel::kError, "reconcile_failed", {{"job", key}, {"error", done.error().message}});
                   },
               .resync =
@@ -130,6 +130,7 @@ void TrainingJobReconciler::WatchOutputs(const JobName& job, const TrainingJobRe
 
 Result<void> TrainingJobReconciler::Reconcile(const JobName& job) {
   for (int step = 0; step < kMostStepsInOneGo; ++step) {
+    if (queue_.stopping()) return {};
     TRY(TrainingJobRecord record, jobs_.Get(job));
     domain::TrainingJobActual actual = Observe(job, record);
     domain::TrainingJobLimits limits = LimitsOf(record.request);
@@ -232,7 +233,7 @@ Result<bool> TrainingJobReconciler::Execute(const JobName& job, const TrainingJo
                             return {};
                           });
                         },
-                        [&](const BeginStop& step) {
+                        [&](const domain::action::BeginStop& step) {
                           return commit([&](domain::TrainingJobState& state) -> Result<void> {
                             if (state.stop_cause != domain::StopCause::kNone) return {};
                             state.stop_cause = step.cause;

@@ -51,6 +51,7 @@ class TrainingJobReconciler {
 
   // Loads every active job, compares with what the driver has, destroys instances that belong to none, and starts.
   Result<void> Start();
+  void BeginStop() { queue_.BeginStop(); }  // as WorkQueue's
   void Stop() { queue_.Stop(); }
 
   void Wake(const JobName& job) { queue_.Add(job.value()); }

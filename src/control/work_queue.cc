@@ -15,13 +15,17 @@ void WorkQueue::Start() {
   threads_.emplace_back([this] { TimerLoop(); });
 }
 
-void WorkQueue::Stop() {
+void WorkQueue::BeginStop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   wake_.notify_all();
   timer_wake_.notify_all();
+}
+
+void WorkQueue::Stop() {
+  BeginStop();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 }

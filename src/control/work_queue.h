@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -28,8 +29,11 @@ class WorkQueue {
   explicit WorkQueue(Options options);
   ~WorkQueue();  // as Stop
   void Start();
+  // Tells calls of `work` that take long to come to an end (stopping()); returns at once.
+  void BeginStop();
   // Ends after the calls of `work` under way; queued keys are dropped.
   void Stop();
+  bool stopping() const { return stopping_; }
 
   void Add(const std::string& key);
   void AddAfter(const std::string& key, int64_t delay_ms);
@@ -41,7 +45,7 @@ class WorkQueue {
   const Options options_;
   std::mutex mutex_;
   std::condition_variable wake_, timer_wake_;
-  bool stopping_ = false;  // all guarded by mutex_
+  std::atomic<bool> stopping_ = false;  // changes under mutex_, which guards all that follows
   std::deque<std::string> ready_;
   std::set<std::string> queued_, running_, again_;
   std::multimap<int64_t, std::string> delayed_;  // by monotonic time

@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <latch>
+#include <optional>
+#include <thread>
 
 namespace sagebrush::control {
 namespace {
@@ -65,6 +67,26 @@ TEST(WorkQueue, AKeyQueuedWhileItRunsRunsAgainAndNeverTwiceAtOnce) {
   queue.Stop();
   EXPECT_EQ(runs, 2);
   EXPECT_EQ(most_at_once, 1);
+}
+
+TEST(WorkQueue, WorkUnderWayIsToldOfAStop) {
+  std::latch started(1);
+  std::optional<WorkQueue> queue;
+  queue.emplace(WorkQueue::Options{.name = "test",
+                                   .threads = 1,
+                                   .work =
+                                       [&](const std::string&) {
+                                         started.count_down();
+                                         while (!queue->stopping()) std::this_thread::yield();
+                                       },
+                                   .resync = nullptr});
+  queue->Start();
+  queue->Add("job");
+  started.wait();
+  EXPECT_FALSE(queue->stopping());
+  queue->BeginStop();
+  queue->Stop();
+  EXPECT_TRUE(queue->stopping());
 }
 
 TEST(WorkQueue, ResyncAndDelayedKeysComeByThemselves) {

@@ -24,6 +24,15 @@ std::optional<EndpointStatus> ParseEndpointStatus(std::string_view text) {
   return static_cast<EndpointStatus>(found - kStatuses.begin());
 }
 
+const EndpointVariant* VariantOf(const EndpointState& state, const EndpointInstance& instance) {
+  for (const std::optional<Fleet>* fleet : {&state.serving, &state.coming}) {
+    if (!*fleet || (*fleet)->generation != instance.generation) continue;
+    auto found = std::ranges::find((*fleet)->variants, instance.variant, &EndpointVariant::name);
+    if (found != (*fleet)->variants.end()) return &*found;
+  }
+  return nullptr;
+}
+
 EndpointState NewEndpointState(Fleet fleet, int64_t now_ms) {
   EndpointState state;
   state.config_name = fleet.config_name;

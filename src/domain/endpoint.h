@@ -79,6 +79,9 @@ struct EndpointState {
   bool operator==(const EndpointState&) const = default;
 };
 
+// What the instance runs; null when its fleet is gone.
+const EndpointVariant* VariantOf(const EndpointState& state, const EndpointInstance& instance);
+
 EndpointState NewEndpointState(Fleet fleet, int64_t now_ms);
 
 // UpdateEndpoint: `fleet` comes beside what serves. kFailedPrecondition unless the endpoint is InService.

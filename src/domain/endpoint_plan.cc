@@ -72,12 +72,10 @@ class Follower {
     ObservedEndpointInstance seen = Seen(instance);
     if (seen.phase == Phase::kGone) return seen.failure_reason.empty() ? "it ended" : seen.failure_reason;
     if (seen.silent) return "it answers neither pings nor requests";
-    bool starting = seen.phase == Phase::kRunning && seen.started_ms != 0 && !instance.served;
-    if (starting && now_ms_ - seen.started_ms > variant.start_limit_ms) {
-      return "it did not pass the ping health check within " + std::to_string(variant.start_limit_ms / 1000) +
-             " s of its start; look at its log in /aws/sagemaker/Endpoints";
-    }
-    return "";
+    if (!IsOverdue(variant, instance, seen, now_ms_)) return "";
+    return "it did not pass the ping health check within " + std::to_string(variant.start_limit_ms / 1000) +
+           " s of its start; look at its log in /aws/sagemaker/Endpoints. " +
+           (seen.failure_reason.empty() ? "It has printed nothing." : "Its last words: " + seen.failure_reason);
   }
 
   static std::string Told(const EndpointVariant& variant, const std::string& failure) {
@@ -186,6 +184,12 @@ class Follower {
 };
 
 }  // namespace
+
+bool IsOverdue(const EndpointVariant& variant, const EndpointInstance& instance, const ObservedEndpointInstance& seen,
+               int64_t now_ms) {
+  bool starting = seen.phase == Phase::kRunning && seen.started_ms != 0 && !instance.served && !seen.healthy;
+  return starting && (seen.preparing || seen.unwell) && now_ms - seen.started_ms > variant.start_limit_ms;
+}
 
 EndpointState Follow(EndpointState state, const EndpointActual& actual, int64_t now_ms) {
   return Follower(std::move(state), actual, now_ms).Run();

@@ -94,12 +94,32 @@ TEST_F(EndpointPlanTest, AFirstFleetThatDoesNotStartFailsTheEndpointWithItsLastW
 TEST_F(EndpointPlanTest, OneThatNeverAnswersItsPingFailsInItsTime) {
   state_ = NewEndpointState(FleetOf("first", 1), now_);
   state_ = Follow(state_, actual_, now_);
-  actual_[1] = {.phase = Phase::kRunning, .started_ms = now_};
+  actual_[1] = {.phase = Phase::kRunning, .started_ms = now_, .unwell = true, .failure_reason = "still reading"};
   state_ = Follow(state_, actual_, now_ + 60'000);
   EXPECT_EQ(state_.status, EndpointStatus::kCreating);
   state_ = Follow(state_, actual_, now_ + 60'001);
   EXPECT_EQ(state_.status, EndpointStatus::kFailed);
   EXPECT_THAT(state_.failure_reason, HasSubstr("did not pass the ping health check within 60 s"));
+  EXPECT_THAT(state_.failure_reason, HasSubstr("Its last words: still reading"));
+}
+
+TEST_F(EndpointPlanTest, OneThatUnpacksForTooLongFailsToo) {
+  state_ = Follow(NewEndpointState(FleetOf("first", 1), now_), actual_, now_);
+  actual_[1] = {.phase = Phase::kRunning, .started_ms = now_, .preparing = true};
+  state_ = Follow(state_, actual_, now_ + 60'001);
+  EXPECT_EQ(state_.status, EndpointStatus::kFailed);
+  EXPECT_THAT(state_.failure_reason, HasSubstr("It has printed nothing"));
+}
+
+// The engine was away longer than an instance may take.
+TEST_F(EndpointPlanTest, OneThatNobodyHasAskedInItsTimeMayStillAnswer) {
+  state_ = Follow(NewEndpointState(FleetOf("first", 1), now_), actual_, now_);
+  actual_[1] = {.phase = Phase::kRunning, .started_ms = now_};
+  state_ = Follow(state_, actual_, now_ + 600'000);
+  EXPECT_EQ(state_.status, EndpointStatus::kCreating);
+  actual_[1].healthy = true;
+  state_ = Follow(state_, actual_, now_ + 600'001);
+  EXPECT_EQ(state_.status, EndpointStatus::kInService);
 }
 
 TEST_F(EndpointPlanTest, AnUpdateServesFromTheOldFleetUntilTheNewOneServesAndDrainsItThen) {

@@ -183,6 +183,8 @@ class Driver {
   // A new stream connection to 127.0.0.1:port inside, non-blocking, without delay of small packets. kUnavailable while
   // nothing listens there, or nothing runs. It outlives the instance as any connection outlives its peer.
   virtual Result<io::UniqueFd> Connect(const InstanceId& id, uint16_t port) = 0;
+  // Replaces the listener (null: none). When this returns no call of the one before is under way; a listener does not
+  // call it.
   virtual void SetListener(Listener listener) = 0;
   // A directory on the file system of the instances' work directories, where the caller stages channels.
   virtual std::filesystem::path StagingDirectory(const InstanceId& id) const = 0;

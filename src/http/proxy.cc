@@ -1,9 +1,19 @@
 // The proxy side of a connection: CONNECT (intercepted or tunnelled) and plain-HTTP requests for other hosts.
+#include <netdb.h>
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mutex>
 
 #include "base/text.h"
 #include "http/body.h"
@@ -29,16 +39,55 @@ bool IsNearby(asio::ip::address address) {
   return bytes[0] == 0 || (bytes[0] == 169 && bytes[1] == 254);
 }
 
-// getaddrinfo cannot be interrupted. When the deadline or a cancellation comes first, it ends on Asio's resolver thread
-// in its own time and fills this, which nobody else holds any more.
+// getaddrinfo cannot be interrupted, and takes as long as the name servers and resolv.conf let it. (Asio's resolver
+// would have its event loop wait for it at the end.) When the deadline or a cancellation comes first, it ends on its
+// own thread in its own time and fills this, which nobody else holds any more.
 struct Lookup {
-  explicit Lookup(const asio::any_io_executor& executor) : resolver(executor), wake(executor) {}
-  tcp::resolver resolver;
-  asio::steady_timer wake;
+  std::mutex mutex;
+  std::move_only_function<void()> tell;  // the coroutine that waits; empty when it does no more. All guarded by mutex.
   bool ended = false;
-  boost::system::error_code error;
-  tcp::resolver::results_type results;
+  int error = 0;
+  std::vector<tcp::endpoint> found;
 };
+
+constexpr int kMostLookups = 64;
+std::atomic<int> lookups_under_way = 0;
+
+void LookUp(const std::shared_ptr<Lookup>& lookup, const HostPort& target) {
+  addrinfo hints{};
+  hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* all = nullptr;
+  int error = ::getaddrinfo(target.host.c_str(), std::to_string(target.port).c_str(), &hints, &all);
+  std::lock_guard lock(lookup->mutex);
+  lookup->ended = true;
+  lookup->error = error;
+  for (addrinfo* entry = all; entry != nullptr; entry = entry->ai_next) {
+    tcp::endpoint& endpoint = lookup->found.emplace_back();
+    if (entry->ai_addrlen > endpoint.capacity()) continue;
+    std::memcpy(endpoint.data(), entry->ai_addr, entry->ai_addrlen);
+    endpoint.resize(entry->ai_addrlen);
+  }
+  if (all != nullptr) ::freeaddrinfo(all);
+  if (lookup->tell) lookup->tell();
+  --lookups_under_way;
+}
+
+// Begins a look-up. Whoever holds what this returns is woken by the timer's cancellation, on its own executor.
+std::shared_ptr<Lookup> BeginLookup(const std::shared_ptr<asio::steady_timer>& timer, HostPort target) {
+  auto begun = std::make_shared<Lookup>();
+  begun->tell = [executor = timer->get_executor(), weak = std::weak_ptr(timer)] {
+    asio::post(executor, [weak] {
+      if (auto waiting = weak.lock()) waiting->cancel();
+    });
+  };
+  io::RunUnawaited([begun, target = std::move(target)] { LookUp(begun, target); });
+  // The executor may be gone once the last of these is.
+  return {begun.get(), [begun](Lookup* lookup) {
+            std::lock_guard lock(lookup->mutex);
+            lookup->tell = nullptr;
+          }};
+}
 
 asio::awaitable<Result<std::vector<tcp::endpoint>>> Resolve(HostPort target, Millis deadline) {
   boost::system::error_code ec;
@@ -48,26 +97,18 @@ asio::awaitable<Result<std::vector<tcp::endpoint>>> Resolve(HostPort target, Mil
     found.emplace_back(literal, target.port);
     co_return found;
   }
-  auto lookup = std::make_shared<Lookup>(co_await asio::this_coro::executor);
-  lookup->resolver.async_resolve(target.host, std::to_string(target.port),
-                                 [lookup](const boost::system::error_code& error, tcp::resolver::results_type results) {
-                                   lookup->ended = true;
-                                   lookup->error = error;
-                                   lookup->results = std::move(results);
-                                   lookup->wake.cancel();
-                                 });
-  lookup->wake.expires_after(deadline);
-  co_await lookup->wake.async_wait(kToken);
-  if (!lookup->ended) {
-    co_return Fail(
-        Error(ErrorKind::kDeadlineExceeded, "the name '" + target.host + "' could not be looked up in time"));
+  std::string name = "the name '" + target.host + "' could not be looked up";
+  if (++lookups_under_way > kMostLookups) {
+    --lookups_under_way;
+    co_return Fail(Error(ErrorKind::kUnavailable, name + ": too many others are being looked up"));
   }
-  if (lookup->error) {
-    co_return Fail(Error(ErrorKind::kUnavailable,
-                         "the name '" + target.host + "' could not be looked up: " + lookup->error.message()));
-  }
-  for (const auto& entry : lookup->results) found.push_back(entry.endpoint());
-  co_return found;
+  auto timer = std::make_shared<asio::steady_timer>(co_await asio::this_coro::executor, deadline);
+  std::shared_ptr<Lookup> lookup = BeginLookup(timer, target);
+  co_await timer->async_wait(kToken);
+  std::lock_guard lock(lookup->mutex);
+  if (!lookup->ended) co_return Fail(Error(ErrorKind::kDeadlineExceeded, name + " in time"));
+  if (lookup->error != 0) co_return Fail(Error(ErrorKind::kUnavailable, name + ": " + ::gai_strerror(lookup->error)));
+  co_return std::move(lookup->found);
 }
 
 // A connection to the target; kPermissionDenied when it has only addresses that are not allowed.

@@ -19,6 +19,8 @@ void Runtime::Run() {
   context_.run();
 }
 
+void RunUnawaited(std::move_only_function<void()> work) { std::thread(std::move(work)).detach(); }
+
 void Runtime::Stop() {
   work_.reset();
   context_.stop();

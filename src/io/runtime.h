@@ -41,6 +41,10 @@ class Runtime {
   asio::thread_pool blocking_pool_;
 };
 
+// Runs `work` on a thread that nobody waits for, not even the process at its end: for calls that can neither be
+// cancelled nor bounded. It must own all that it touches.
+void RunUnawaited(std::move_only_function<void()> work);
+
 // co_await OnBlockingPool(runtime, f): f() on the blocking pool, its value back on the caller's executor. f is not
 // cancelled: it runs to its end. f must not throw.
 template <class F>

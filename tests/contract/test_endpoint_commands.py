@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from support.endpoints import own_server
+from support.endpoints import engine_of_programs
 from support.engine import free_environment
 from support.waiting import wait_until
 
@@ -36,7 +36,8 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 
 @pytest.fixture(scope="module")
 def made():
-    with own_server(SERVER) as (endpoints, model):
+    with engine_of_programs() as endpoints:
+        model = endpoints.program(SERVER)
         yield endpoints, endpoints.create(model), model
 
 

@@ -299,29 +299,3 @@ def test_a_killed_engine_finds_its_endpoints_serving(new_engine):
     assert endpoints.agents(name) == agents  # the same instances, not new ones
     assert endpoints.describe(name)["EndpointStatus"] == "InService"
     endpoints.clean_up()
-
-
-def test_any_program_that_serves(new_engine):
-    jobs = new_engine()
-    server = (
-        "import http.server\n"
-        "class Handler(http.server.BaseHTTPRequestHandler):\n"
-        "    protocol_version = 'HTTP/1.1'\n"
-        "    def answer(self, body):\n"
-        "        self.send_response(200)\n"
-        "        self.send_header('Content-Type', 'text/plain')\n"
-        "        self.send_header('Content-Length', str(len(body)))\n"
-        "        self.end_headers()\n"
-        "        self.wfile.write(body)\n"
-        "    def do_GET(self): self.answer(b'')\n"
-        "    def do_POST(self): self.answer(self.rfile.read(int(self.headers['Content-Length']))[::-1])\n"
-        "http.server.ThreadingHTTPServer(('0.0.0.0', 8080), Handler).serve_forever()\n")
-    jobs.engine.stop()
-    (jobs.engine.data_dir / "images.toml").write_text(
-        "[[image]]\nname = 'reverse'\npattern = 'reverse:.*'\nserve = ['python3', '/opt/ml/model/serve.py']\n")
-    jobs.engine.start()
-    endpoints = Endpoints(jobs)
-    name = endpoints.create(endpoints.model(endpoints.artifact("reverse", {"serve.py": server}), image="reverse:1"))
-    reply = endpoints.invoke(name, b"abc", "text/plain")
-    assert (reply["Body"].read(), reply["ContentType"]) == (b"cba", "text/plain")
-    endpoints.clean_up()

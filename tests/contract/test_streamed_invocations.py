@@ -10,7 +10,7 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 
-from support.endpoints import own_server
+from support.endpoints import engine_of_programs
 from support.jobs import REGION
 from support.waiting import wait_until
 
@@ -91,8 +91,8 @@ class Uploads:
 
 @pytest.fixture(scope="module")
 def uploads():
-    with own_server(SERVER) as (endpoints, model):
-        yield Uploads(endpoints, endpoints.create(model))
+    with engine_of_programs() as endpoints:
+        yield Uploads(endpoints, endpoints.create(endpoints.program(SERVER)))
 
 
 def error_of(response):

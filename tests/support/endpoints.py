@@ -22,22 +22,56 @@ for name in [{names}]:
     shutil.copytree("/tmp/models/" + name, "/opt/ml/model/" + name)
 """
 DEADLINE = 120
+# What images.toml says of programs of the tests' own: any that serve, without TensorFlow.
+PROGRAM_IMAGE = "program:1"
+PROGRAM_IMAGES = """\
+[[image]]
+name = 'program'
+pattern = 'program:.*'
+serve = ['python3', '/opt/ml/model/serve.py']
+"""
+# Such a program. It answers with the request's bytes in reverse, and does what its variables say: PING, the status
+# that pings get; SECONDS, how long an answer takes; LISTEN=no; DEAF=yes, to a polite end.
+PROGRAM = """\
+import http.server, os, signal, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self): self.answer(int(os.environ.get("PING", "200")), b"")
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        os.write(1, b"asked\\n")  # whole, whatever other threads print
+        time.sleep(float(os.environ.get("SECONDS", "0")))
+        self.answer(200, body[::-1])
+    def log_message(self, *_): pass
+if os.environ.get("DEAF"):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("reading the weights", flush=True)
+if os.environ.get("LISTEN") == "no":
+    while True: signal.pause()
+http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
+"""
 
 
 @contextlib.contextmanager
-def own_server(program):
-    """Endpoints of an engine of its own, and a model whose image runs this Python program as its server."""
+def engine_of_programs(more_images="", **variables):
+    """Endpoints of an engine of its own, which knows PROGRAM_IMAGES; nothing may be left of it."""
     engine = Engine()
     try:
-        engine.data_dir.mkdir(parents=True, exist_ok=True)
-        (engine.data_dir / "images.toml").write_text(
-            "[[image]]\nname = 'own'\npattern = 'own:.*'\nserve = ['python3', '/opt/ml/model/serve.py']\n")
-        engine.start()
-        endpoints = Endpoints(Jobs(engine))
-        yield endpoints, endpoints.model(endpoints.artifact("own", {"serve.py": program}), image="own:1")
-        endpoints.clean_up()
+        engine.data_dir.mkdir(parents=True)
+        (engine.data_dir / "images.toml").write_text(PROGRAM_IMAGES + more_images)
+        engine.start(**variables)
+        made = Endpoints(Jobs(engine))
+        yield made
+        made.clean_up()
         leaks.assert_nothing_left(engine, [])
         assert engine.stop() == 0, engine.log_tail()
+        assert not leaks.processes_of(engine.data_dir)
     finally:
         engine.destroy()
 
@@ -71,6 +105,10 @@ class Endpoints:
     def artifact(self, name, files):
         """A model.tar.gz of {path: text or bytes}."""
         return self.jobs.put(f"{name}/model.tar.gz", archive(files))
+
+    def program(self, script=PROGRAM, **environment):
+        """A model that is a program of its own; the engine has to have PROGRAM_IMAGES."""
+        return self.model(self.artifact("program", {"serve.py": script}), PROGRAM_IMAGE, environment)
 
     def model(self, data=None, image=IMAGE, environment=None, **fields):
         name = self.jobs.new_name("model")
@@ -120,6 +158,12 @@ class Endpoints:
 
     def predict(self, name, body, **fields):
         return json.loads(self.invoke(name, body, **fields)["Body"].read())
+
+    def logged(self, name):
+        """What all instances of the endpoint have printed."""
+        group = f"/aws/sagemaker/Endpoints/{name}"
+        events = self.jobs.logs.filter_log_events(logGroupName=group)["events"]
+        return [event["message"] for event in events]
 
     def delete(self, name):
         self.sagemaker.delete_endpoint(EndpointName=name)

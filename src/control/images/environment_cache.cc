@@ -17,6 +17,8 @@ namespace sagebrush::control {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr std::chrono::milliseconds kLockLook{100};
+
 std::string ContentHash(const ImageRecipe& recipe, const PythonInterpreter& python) {
   std::string text = "v2\n" + python.executable.string() + "\n" + python.version + "\n";
   for (const std::string& requirement : recipe.requirements) text += requirement + "\n";
@@ -43,14 +45,7 @@ std::string Cause(const std::string& output) {
   return kept.size() > 600 ? kept.substr(0, 600) + "…" : kept;
 }
 
-// Held over a build so that two engines sharing the cache do not make the same environment at once.
-Result<io::UniqueFd> Lock(const fs::path& file) {
-  TRY(io::UniqueFd fd, io::Open(file, O_RDWR | O_CREAT, 0644));
-  while (::flock(fd.get(), LOCK_EX) != 0) {
-    if (errno != EINTR) return Fail(FromErrno(errno, "cannot lock " + file.string()));
-  }
-  return fd;
-}
+Error Stopping() { return Error(ErrorKind::kCancelled, "the engine is stopping"); }
 
 }  // namespace
 
@@ -58,15 +53,23 @@ EnvironmentCache::EnvironmentCache(ImageCatalog catalog, Options options)
     : catalog_(std::move(catalog)), options_(std::move(options)) {}
 
 EnvironmentCache::~EnvironmentCache() {
+  BeginStop();
   std::map<ImageRequest, std::unique_ptr<Build>> builds;
   {
     std::lock_guard lock(mutex_);
-    stopping_ = true;  // ends uv
     builds.swap(builds_);
   }
   for (auto& [image, build] : builds) {
     if (build->thread.joinable()) build->thread.join();
   }
+}
+
+void EnvironmentCache::BeginStop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;  // ends uv, too
+  }
+  stop_.notify_all();
 }
 
 EnvironmentCache::State EnvironmentCache::Ensure(const ImageRequest& image) {
@@ -94,6 +97,7 @@ void EnvironmentCache::Forget(const ImageRequest& image) {
 void EnvironmentCache::RunBuild(ImageRequest image) {
   int64_t begun_ms = MonotonicMs();
   Result<driver::Environment> made = Make(image);
+  if (stopping_) return;  // a build that was cancelled has not failed: the next engine makes it
   State state;
   if (made) {
     state.phase = State::Phase::kReady;
@@ -108,7 +112,7 @@ void EnvironmentCache::RunBuild(ImageRequest image) {
   {
     std::lock_guard lock(mutex_);
     auto found = builds_.find(image);
-    if (found == builds_.end()) return;  // stopping
+    if (found == builds_.end()) return;  // stopping since
     state.progress = std::move(found->second->state.progress);
     found->second->state = std::move(state);
   }
@@ -123,7 +127,7 @@ void EnvironmentCache::Tell(const ImageRequest& image, std::string line) {
 }
 
 const std::vector<PythonInterpreter>& EnvironmentCache::Interpreters() {
-  std::call_once(interpreters_found_, [this] { interpreters_ = FindPythonInterpreters(); });
+  std::call_once(interpreters_found_, [this] { interpreters_ = FindPythonInterpreters({}, &stopping_); });
   return interpreters_;
 }
 
@@ -159,6 +163,17 @@ Result<driver::Environment> EnvironmentCache::Make(const ImageRequest& image) {
   return Fail(Error(ErrorKind::kInvalidArgument, "ClientError: the environment of image '" + image.uri + "' (" +
                                                      Joined(recipe->requirements) +
                                                      ") cannot be made on this machine. " + reasons));
+}
+
+// Another engine may hold the lock for as long as an installation takes, and the kernel tells nobody when it lets go.
+Result<io::UniqueFd> EnvironmentCache::Lock(const fs::path& file) {
+  TRY(io::UniqueFd fd, io::Open(file, O_RDWR | O_CREAT, 0644));
+  while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return Fail(FromErrno(errno, "cannot lock " + file.string()));
+    std::unique_lock lock(mutex_);
+    if (stop_.wait_for(lock, kLockLook, [this] { return stopping_.load(); })) return Fail(Stopping());
+  }
+  return fd;
 }
 
 Result<driver::Environment> EnvironmentCache::MakeWith(const ImageRecipe& recipe, const PythonInterpreter& python,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -43,6 +44,7 @@ class EnvironmentCache {
 
   EnvironmentCache(ImageCatalog catalog, Options options);
   ~EnvironmentCache();  // cancels the builds under way and waits for them
+  void BeginStop();     // cancels them, and returns at once
   EnvironmentCache(const EnvironmentCache&) = delete;
   EnvironmentCache& operator=(const EnvironmentCache&) = delete;
 
@@ -73,13 +75,17 @@ class EnvironmentCache {
   Result<void> Install(const std::filesystem::path& folder, const ImageRecipe& recipe, const PythonInterpreter& python,
                        const Say& say);
   const std::vector<PythonInterpreter>& Interpreters();
+  // Held over a build so that two engines sharing the cache do not make the same environment at once. kCancelled when
+  // this one stops first.
+  Result<io::UniqueFd> Lock(const std::filesystem::path& file);
 
   const ImageCatalog catalog_;
   const Options options_;
   std::once_flag interpreters_found_;
   std::vector<PythonInterpreter> interpreters_;
   std::mutex mutex_;
-  std::atomic<bool> stopping_ = false;
+  std::atomic<bool> stopping_ = false;                     // changes under mutex_
+  std::condition_variable stop_;                           // tells of it
   std::map<ImageRequest, std::unique_ptr<Build>> builds_;  // guarded by mutex_
 };
 

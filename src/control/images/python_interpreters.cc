@@ -63,12 +63,14 @@ std::string PythonInterpreter::minor() const {
   return parts.size() < 2 ? version : std::string(parts[0]) + "." + std::string(parts[1]);
 }
 
-std::vector<PythonInterpreter> FindPythonInterpreters(const std::vector<fs::path>& extra) {
+std::vector<PythonInterpreter> FindPythonInterpreters(const std::vector<fs::path>& extra,
+                                                      const std::atomic<bool>* cancelled) {
   std::map<int, PythonInterpreter> by_minor;
   for (const fs::path& executable : CandidateExecutables(extra)) {
     io::Command command{{executable.string(), "-I", "-c",
                          "import sys, venv; print('%d.%d.%d' % sys.version_info[:3]); print(sys.base_prefix)"}};
     command.deadline = std::chrono::seconds(20);
+    command.cancelled = cancelled;
     Result<io::CommandOutcome> outcome = io::Run(command);
     if (!outcome || outcome->exit_code != 0) continue;
     std::vector<std::string_view> lines = Split(outcome->output, '\n');

@@ -123,6 +123,7 @@ void FakeMachine::End(Instance& instance) {
 }
 
 void FakeMachine::Tell(const InstanceId& id, News news) {
+  std::lock_guard telling(telling_);
   std::vector<Listener> listeners;
   {
     std::lock_guard lock(mutex_);
@@ -201,6 +202,11 @@ void FakeMachine::FailStarts(Error error, int times, bool after_effect) {
   fail_after_effect_ = after_effect;
 }
 
+void FakeMachine::LoseStarts(int times) {
+  std::lock_guard lock(mutex_);
+  lost_starts_ = times;
+}
+
 void FakeMachine::SetUsage(const InstanceId& id, InstanceUsage usage) {
   std::lock_guard lock(mutex_);
   Find(id).usage = usage;
@@ -255,7 +261,7 @@ std::optional<InstanceSpec> FakeMachine::spec(const InstanceId& id) const {
 // --- the driver ----------------------------------------------------------------------------------------------------
 
 FakeDriver::~FakeDriver() {
-  std::lock_guard lock(machine_->mutex_);
+  std::scoped_lock lock(machine_->telling_, machine_->mutex_);
   machine_->listeners_.erase(this);
 }
 
@@ -271,6 +277,10 @@ Result<void> FakeDriver::Start(const InstanceSpec& spec) {
     bool failing = machine_->start_error_ && machine_->failing_starts_ != 0;
     if (failing && machine_->failing_starts_ > 0) --machine_->failing_starts_;
     if (failing && !machine_->fail_after_effect_) return Fail(*machine_->start_error_);
+    if (machine_->lost_starts_ > 0) {
+      --machine_->lost_starts_;
+      return {};
+    }
     if (spec.epoch < counters.epoch) return Fail(OldEpoch(spec.epoch, counters.epoch));
     counters.epoch = spec.epoch;
     auto known = machine_->instances_.find(spec.id);
@@ -438,7 +448,7 @@ Result<io::UniqueFd> FakeDriver::Connect(const InstanceId& id, uint16_t port) {
 }
 
 void FakeDriver::SetListener(Listener listener) {
-  std::lock_guard lock(machine_->mutex_);
+  std::scoped_lock lock(machine_->telling_, machine_->mutex_);
   if (listener) {
     machine_->listeners_[this] = std::move(listener);
   } else {

@@ -44,6 +44,8 @@ class FakeMachine {
   void Kill(const InstanceId& id);                    // the grace after a stop is over
   // The next calls of Start (all when `times` is negative) fail with this, before or after they took effect.
   void FailStarts(Error error, int times, bool after_effect = false);
+  // The next calls of Start succeed and leave nothing: the agent is killed before it has recorded anything.
+  void LoseStarts(int times);
   void SetUsage(const InstanceId& id, InstanceUsage usage);  // from now on; before, some constant
   void FailEverything(std::optional<Error> error);           // the machine is out of reach
 
@@ -83,9 +85,10 @@ class FakeMachine {
   std::map<InstanceId, Counters> counters_;
   std::function<FakeScript(const InstanceSpec&)> choose_ = [](const InstanceSpec&) { return FakeScript(); };
   std::optional<Error> start_error_, error_;
-  int failing_starts_ = 0;
+  int failing_starts_ = 0, lost_starts_ = 0;
   bool fail_after_effect_ = false;
   std::map<const void*, Listener> listeners_;
+  std::mutex telling_;  // held while listeners are called; taken before mutex_
   int64_t now_ms_ = 1'000'000;
   std::atomic<int64_t> inspections_ = 0;
 };

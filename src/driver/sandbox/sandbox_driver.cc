@@ -34,8 +34,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kTrashPrefix[] = ".trash-";
-constexpr int kKillDeadlineMs = 20'000;
+constexpr int kKillDeadlineMs = 5'000;  // Destroy is called again
 constexpr int64_t kConnectDeadlineMs = 1'000;
+constexpr int kHintsATurn = 1000;  // so that a flood of them does not keep the listening thread from its end
 
 // An id becomes a directory's name.
 Result<void> CheckId(const InstanceId& id) {
@@ -123,26 +124,22 @@ void SandboxDriver::Listen() {
     char id[256];
     ssize_t got;
     std::vector<std::string> news;
-    while ((got = ::recv(hints_.get(), id, sizeof id, 0)) > 0) {
+    for (int i = 0; i < kHintsATurn && (got = ::recv(hints_.get(), id, sizeof id, 0)) > 0; ++i) {
       std::string text(id, static_cast<size_t>(got));
       if (std::find(news.begin(), news.end(), text) == news.end()) news.push_back(std::move(text));
     }
-    Listener listener;
-    {
-      std::lock_guard lock(mutex_);
-      listener = listener_;
-    }
+    std::lock_guard lock(listener_mutex_);
     for (const std::string& text : news) {
       // "<news> <id>", as agents write it.
       News kind = text.starts_with(kLogHint) ? News::kLog : News::kStatus;
       size_t space = text.find(' ');
-      if (listener && space != std::string::npos) listener(InstanceId(text.substr(space + 1)), kind);
+      if (listener_ && space != std::string::npos) listener_(InstanceId(text.substr(space + 1)), kind);
     }
   }
 }
 
 void SandboxDriver::SetListener(Listener listener) {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(listener_mutex_);
   listener_ = std::move(listener);
 }
 

@@ -58,8 +58,9 @@ class SandboxDriver final : public Driver {
   std::shared_ptr<std::mutex> Guard(const InstanceId& id);
 
   Options options_;
-  std::mutex mutex_;                                        // of the next two
+  std::mutex mutex_;                                        // of the next one
   std::map<InstanceId, std::weak_ptr<std::mutex>> guards_;  // Start, Stop and Destroy of one id take turns
+  std::mutex listener_mutex_;                               // of the next one, and held while it is called
   Listener listener_;
   io::UniqueFd hints_, wake_;
   std::thread listening_;

@@ -4,12 +4,15 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
+
+#include "base/failpoint.h"
 
 namespace sagebrush::driver {
 namespace {
@@ -27,14 +30,20 @@ std::string Map(unsigned inside, unsigned outside, unsigned count) {
 }  // namespace
 
 Result<io::UniqueFd> MakeUserNamespace(uid_t first_uid, gid_t first_gid) {
+  pid_t parent = ::getpid();
   clone_args arguments{};
   arguments.flags = CLONE_NEWUSER;
   arguments.exit_signal = SIGCHLD;
   auto child = static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
   if (child == 0) {
-    while (true) ::pause();  // only there to be looked at; killed below
+    // Only there to be looked at; killed below, or with a parent that is killed meanwhile: it would hold the instance's
+    // lock for ever.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (::getppid() == parent) ::pause();
+    ::_exit(1);
   }
   if (child < 0) return Fail(FromErrno(errno, "cannot make a user namespace"));
+  FAILPOINT("driver.sandbox.user_namespace");
   std::string process = "/proc/" + std::to_string(child);
   Result<io::UniqueFd> opened = [&]() -> Result<io::UniqueFd> {
     TRYV(WriteProc(process + "/uid_map", Map(0, first_uid, kMappedIds)));
