@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 from support.waiting import wait_until
 
@@ -41,6 +42,15 @@ def _mounts_differ(pid):
         return os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
     except OSError:
         return False
+
+
+def end_processes_of(data_dir):
+    """After a test that failed: its instances would go on for ever."""
+    for pid in processes_of(data_dir):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # gone with another
 
 
 def mounts_of(data_dir):
