@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # Makes a private Python environment and prints its path: .sagebrush/python (the SDKs, uv; tools/requirements.txt) or,
-# for `tools/python_env.sh NAME`, .sagebrush/NAME (tools/requirements-NAME.txt): serving, peers, or peers-smoke. A second
-# run only compares a stamp. Needs python3 3.11 or 3.12 (SAGEBRUSH_PYTHON names another interpreter).
+# for `tools/python_env.sh NAME`, .sagebrush/NAME (tools/requirements-NAME.txt): serving, sdk3, peers, or peers-smoke. A
+# second run only compares a stamp. Needs python3 3.11 or 3.12 (SAGEBRUSH_PYTHON names another interpreter).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 home="$root/.sagebrush"
 case "${1:-}" in
   '') venv="$home/python" requirements="$root/tools/requirements.txt" overrides=() ;;
-  serving)
-    venv="$home/serving" requirements="$root/tools/requirements-serving.txt"
-    overrides=(--overrides "$root/tools/overrides-serving.txt")
+  serving | sdk3)
+    venv="$home/$1" requirements="$root/tools/requirements-$1.txt"
+    overrides=(--overrides "$root/tools/overrides-$1.txt")
     ;;
   peers | peers-smoke) venv="$home/$1" requirements="$root/tools/requirements-$1.txt" overrides=() ;;
-  *) echo "usage: tools/python_env.sh [serving|peers|peers-smoke]" >&2; exit 2 ;;
+  *) echo "usage: tools/python_env.sh [serving|sdk3|peers|peers-smoke]" >&2; exit 2 ;;
 esac
 python=${SAGEBRUSH_PYTHON:-python3}
 
