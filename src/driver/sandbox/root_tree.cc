@@ -30,6 +30,7 @@ constexpr HiddenDirectory kAlwaysHidden[] = {
 // Where scripts running as root expect to create files; the directories belong to the instance, their content not.
 constexpr const char* kOwnedDirectories[] = {"/etc", "/opt", "/srv", "/mnt", "/usr/local", "/usr/local/bin"};
 constexpr const char* kRootlessOverlays[] = {"etc", "opt", "srv", "var", "mnt"};
+constexpr const char* kDaemon = "/usr/sbin/sshd";
 
 Result<void> MountFs(const char* type, const fs::path& target, unsigned long flags, const std::string& data) {
   if (data.size() >= 4096) return Fail(InvalidArgument("The data directory's path is too long for an overlay mount."));
@@ -126,7 +127,9 @@ Result<void> RootTree::PrepareEtc(const fs::path& etc) {
              std::to_string(host) + "\n";
   }
   for (const auto& [name, text] :
-       {std::pair{"hosts", hosts}, std::pair{"hostname", "algo-" + std::to_string(options_.spec->rank + 1) + "\n"}}) {
+       {std::pair{"hosts", hosts}, std::pair{"hostname", "algo-" + std::to_string(options_.spec->rank + 1) + "\n"},
+        // The SDK's MPI driver adds its variables to this one.
+        std::pair{"environment", std::string()}}) {
     TRYV(io::WriteFile(etc / name, text, 0644));
     if (::chown((etc / name).c_str(), options_.uid, options_.gid) != 0) {
       return Fail(FromErrno(errno, "cannot set the owner of /etc/" + std::string(name)));
@@ -159,7 +162,25 @@ Result<void> RootTree::PrepareUpper() {
     if (fs::is_directory(fs::symlink_status(owned))) TRYV(MakeUpper(owned, 0755, false, true));
   }
   for (const char* plain : {"/opt/ml", "/proc", "/sys", "/dev"}) TRYV(MakeUpper(plain, 0755, false, false));
+  TRYV(PrepareDaemon());
   return PrepareEtc(up / "etc");
+}
+
+// The name by which the SDK's MPI driver starts its daemon leads to ours; the host's, if there is one, could not run.
+Result<void> RootTree::PrepareDaemon() {
+  std::optional<fs::path> daemon = Daemon();
+  if (!daemon || !fs::is_directory(fs::symlink_status(fs::path(kDaemon).parent_path()))) return {};
+  TRYV(MakeUpper(fs::path(kDaemon).parent_path(), 0755, false, false));
+  fs::path shown = options_.files.root() / "up" / fs::path(kDaemon).relative_path();
+  if (::symlink(daemon->c_str(), shown.c_str()) == 0) return {};
+  return Fail(FromErrno(errno, "cannot make " + std::string(kDaemon)));
+}
+
+std::optional<fs::path> RootTree::Daemon() const {
+  std::error_code error;
+  fs::path daemon = options_.spec->commands / "sshd";
+  if (options_.spec->commands.empty() || !fs::is_regular_file(daemon, error)) return std::nullopt;
+  return daemon;
 }
 
 // Makes `path` in the upper layer, with those of its parents that are not there yet as copies of the host's. A parent
@@ -290,6 +311,9 @@ Result<void> RootTree::MountRootlessTree() {
     }
     if (!overlaid) TRYV(BindReadOnly(entry.path(), target));
   }
+  // Nothing can be added to /usr: without a daemon of that name on the host there is none here.
+  std::optional<fs::path> daemon = Daemon();
+  if (daemon && fs::is_regular_file(Inside(kDaemon), error)) TRYV(Bind(*daemon, Inside(kDaemon), false));
   return HideRootless();
 }
 

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ class RootTree {
  private:
   Result<void> PrepareUpper();
   Result<void> PrepareEtc(const std::filesystem::path& etc);
+  Result<void> PrepareDaemon();
+  std::optional<std::filesystem::path> Daemon() const;  // ours, when the instance has it
   Result<void> MakeUpper(const std::filesystem::path& path, mode_t mode, bool opaque, bool owned);
   Result<std::filesystem::path> MakeMountPoint(const std::filesystem::path& path, bool directory);
   Result<void> MountRootOverlay();
