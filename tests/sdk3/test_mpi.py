@@ -1,0 +1,64 @@
+"""The MPI driver of version 3 of the unmodified SDK: sshd, paramiko, mpirun and mpi4py between real instances."""
+
+import json
+import re
+
+import pytest
+
+from support.sdk3_jobs import PLAIN_PYTHON, completed, start, trainer  # noqa: F401 (fixtures)
+
+SCRIPT = """\
+import json, os, socket, sys
+import paramiko
+from mpi4py import MPI
+
+world = MPI.COMM_WORLD
+hosts = world.gather(socket.gethostname())
+total = world.allreduce(10 ** world.rank)
+if world.rank == 0:
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+    client.connect("algo-2")
+    given, out, err = client.exec_command("cat; hostname; echo bad >&2; exit 3")
+    given.write("in\\n")
+    given.channel.shutdown_write()
+    reply = [out.read().decode(), err.read().decode(), out.channel.recv_exit_status()]
+    client.close()
+    stranger = paramiko.SSHClient()
+    stranger.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+    try:
+        stranger.connect("algo-2", pkey=paramiko.RSAKey.generate(2048), look_for_keys=False, allow_agent=False)
+        refused = False
+    except paramiko.AuthenticationException:
+        refused = True
+    sys.stdout.write("report " + json.dumps({"hosts": hosts, "total": total, "arguments": sys.argv[1:], "reply": reply,
+                                             "refused": refused, "own": os.environ["OWN"]}) + "\\n")
+"""
+
+
+@pytest.fixture
+def mpi(sdk_environment):
+    from sagemaker.train.distributed import MPI
+
+    # The driver's -np is the number of processes per host, whatever the number of hosts: this spreads them.
+    return MPI(process_count_per_node=2, mpi_additional_options=["--map-by", "node", "-x", "OWN"])
+
+
+def test_processes_on_two_hosts_work_together(start, mpi, sdk_environment):
+    job = start(SCRIPT, instances=2, distributed=mpi, hyperparameters={"epochs": 2}, environment={"OWN": "x"},
+                training_image=PLAIN_PYTHON)
+    completed(sdk_environment, job)
+    line, = [line for line in sdk_environment.lines(job.training_job_name) if "report " in line]
+    report = json.loads(re.sub(r".*<stdout>:report ", "", line))
+    assert report == {"hosts": ["algo-1", "algo-2"], "total": 11, "arguments": ["--epochs", "2"], "own": "x", "refused": True,
+                      "reply": ["in\nalgo-2\n", "bad\n", 3]}
+
+
+def test_a_process_that_fails_is_the_reason(start, mpi, sdk_environment):
+    from sagemaker.core.utils.exceptions import FailedStatusError
+
+    script = "from mpi4py import MPI\nif MPI.COMM_WORLD.rank == 1:\n    raise ValueError('enough')\nMPI.COMM_WORLD.barrier()\n"
+    job = start(script, instances=2, distributed=mpi, environment={"OWN": "x"}, training_image=PLAIN_PYTHON)
+    with pytest.raises(FailedStatusError, match=r'(?s)instance algo-1 failed.*ErrorMessage "rank 1: ValueError: enough"'):
+        job.wait(poll=1)
+    assert 'Command "mpirun --host algo-1:2,algo-2:2 -np 2 ' in job.failure_reason
