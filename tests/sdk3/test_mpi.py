@@ -13,7 +13,7 @@ import paramiko
 from mpi4py import MPI
 
 world = MPI.COMM_WORLD
-hosts = world.gather(socket.gethostname())
+hosts = world.gather([socket.gethostname(), os.environ["SM_CURRENT_HOST"], os.environ["SM_HP_EPOCHS"], os.environ["OWN"]])
 total = world.allreduce(10 ** world.rank)
 if world.rank == 0:
     client = paramiko.SSHClient()
@@ -32,7 +32,7 @@ if world.rank == 0:
     except paramiko.AuthenticationException:
         refused = True
     sys.stdout.write("report " + json.dumps({"hosts": hosts, "total": total, "arguments": sys.argv[1:], "reply": reply,
-                                             "refused": refused, "own": os.environ["OWN"]}) + "\\n")
+                                             "refused": refused}) + "\\n")
 """
 
 
@@ -41,7 +41,7 @@ def mpi(sdk_environment):
     from sagemaker.train.distributed import MPI
 
     # The driver's -np is the number of processes per host, whatever the number of hosts: this spreads them.
-    return MPI(process_count_per_node=2, mpi_additional_options=["--map-by", "node", "-x", "OWN"])
+    return MPI(process_count_per_node=2, mpi_additional_options=["--map-by", "node"])
 
 
 def test_processes_on_two_hosts_work_together(start, mpi, sdk_environment):
@@ -50,7 +50,8 @@ def test_processes_on_two_hosts_work_together(start, mpi, sdk_environment):
     completed(sdk_environment, job)
     line, = [line for line in sdk_environment.lines(job.training_job_name) if "report " in line]
     report = json.loads(re.sub(r".*<stdout>:report ", "", line))
-    assert report == {"hosts": ["algo-1", "algo-2"], "total": 11, "arguments": ["--epochs", "2"], "own": "x", "refused": True,
+    hosts = [[host, host, "2", "x"] for host in ("algo-1", "algo-2")]
+    assert report == {"hosts": hosts, "total": 11, "arguments": ["--epochs", "2"], "refused": True,
                       "reply": ["in\nalgo-2\n", "bad\n", 3]}
 
 
