@@ -30,7 +30,7 @@ constexpr HiddenDirectory kAlwaysHidden[] = {
 // Where scripts running as root expect to create files; the directories belong to the instance, their content not.
 constexpr const char* kOwnedDirectories[] = {"/etc", "/opt", "/srv", "/mnt", "/usr/local", "/usr/local/bin"};
 constexpr const char* kRootlessOverlays[] = {"etc", "opt", "srv", "var", "mnt"};
-constexpr const char* kDaemon = "/usr/sbin/sshd";
+constexpr const char* kDaemonDirectory = "/usr/sbin";
 
 Result<void> MountFs(const char* type, const fs::path& target, unsigned long flags, const std::string& data) {
   if (data.size() >= 4096) return Fail(InvalidArgument("The data directory's path is too long for an overlay mount."));
@@ -150,6 +150,7 @@ Result<void> RootTree::PrepareUpper() {
       ::chmod((up / fs::path(hidden.path).relative_path()).c_str(), hidden.mode);
     }
     TRYV(io::MakeDirectories(up / "opt/ml"));
+    TRYV(PrepareDaemon());
     return PrepareEtc(up / "etc");
   }
   for (const HiddenDirectory& hidden : kAlwaysHidden) TRYV(MakeUpper(hidden.path, hidden.mode, true, true));
@@ -168,20 +169,17 @@ Result<void> RootTree::PrepareUpper() {
 
 // The name by which the SDK's MPI driver starts its daemon leads to ours; the host's, if there is one, could not run.
 Result<void> RootTree::PrepareDaemon() {
-  std::optional<fs::path> daemon = Daemon();
-  if (!daemon || !fs::is_directory(fs::symlink_status(fs::path(kDaemon).parent_path()))) return {};
-  TRYV(MakeUpper(fs::path(kDaemon).parent_path(), 0755, false, false));
-  fs::path shown = options_.files.root() / "up" / fs::path(kDaemon).relative_path();
-  if (::symlink(daemon->c_str(), shown.c_str()) == 0) return {};
-  return Fail(FromErrno(errno, "cannot make " + std::string(kDaemon)));
+  std::error_code error;
+  fs::path daemon = options_.spec->commands / "sshd", place = kDaemonDirectory;
+  if (options_.spec->commands.empty() || !fs::is_regular_file(daemon, error)) return {};
+  if (!fs::is_directory(fs::symlink_status(place, error))) return {};
+  fs::path layer = options_.rootless ? DaemonLayer() : options_.files.root() / "up" / place.relative_path();
+  TRYV(options_.rootless ? io::MakeDirectories(layer) : MakeUpper(place, 0755, false, false));
+  if (::symlink(daemon.c_str(), (layer / "sshd").c_str()) == 0) return {};
+  return Fail(FromErrno(errno, "cannot make " + (place / "sshd").string()));
 }
 
-std::optional<fs::path> RootTree::Daemon() const {
-  std::error_code error;
-  fs::path daemon = options_.spec->commands / "sshd";
-  if (options_.spec->commands.empty() || !fs::is_regular_file(daemon, error)) return std::nullopt;
-  return daemon;
-}
+fs::path RootTree::DaemonLayer() const { return options_.files.root() / "layers" / "daemon"; }
 
 // Makes `path` in the upper layer, with those of its parents that are not there yet as copies of the host's. A parent
 // that an ordinary user could not pass becomes 0755 but opaque: passable, and nothing of the host is seen in it.
@@ -311,9 +309,10 @@ Result<void> RootTree::MountRootlessTree() {
     }
     if (!overlaid) TRYV(BindReadOnly(entry.path(), target));
   }
-  // Nothing can be added to /usr: without a daemon of that name on the host there is none here.
-  std::optional<fs::path> daemon = Daemon();
-  if (daemon && fs::is_regular_file(Inside(kDaemon), error)) TRYV(Bind(*daemon, Inside(kDaemon), false));
+  if (fs::is_directory(DaemonLayer(), error)) {
+    TRYV(MountFs("overlay", Inside(kDaemonDirectory), MS_RDONLY | MS_NOSUID | MS_NODEV,
+                 "lowerdir=" + OverlayPath(DaemonLayer()) + ":" + kDaemonDirectory + ",userxattr"));
+  }
   return HideRootless();
 }
 

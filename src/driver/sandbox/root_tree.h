@@ -3,7 +3,6 @@
 #include <sys/types.h>
 
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,7 +42,7 @@ class RootTree {
   Result<void> PrepareUpper();
   Result<void> PrepareEtc(const std::filesystem::path& etc);
   Result<void> PrepareDaemon();
-  std::optional<std::filesystem::path> Daemon() const;  // ours, when the instance has it
+  std::filesystem::path DaemonLayer() const;
   Result<void> MakeUpper(const std::filesystem::path& path, mode_t mode, bool opaque, bool owned);
   Result<std::filesystem::path> MakeMountPoint(const std::filesystem::path& path, bool directory);
   Result<void> MountRootOverlay();
