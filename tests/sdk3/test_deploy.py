@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from support.endpoints import IMAGE, MAKER, TRAIN, Endpoints
+from support.endpoints import IMAGE, Endpoints
 from support.jobs import ROLE
-from support.sdk3_jobs import completed, start, trainer  # noqa: F401 (fixtures)
 
 BODY = json.dumps({"instances": [1.0, 2.0, 5.0]})
 HANDLERS = """\
@@ -31,7 +30,7 @@ def endpoints(sdk_environment):
 
 @pytest.fixture(scope="session")
 def half_plus_two(jobs):
-    """The model.tar.gz of a training job: x / 2 + 2."""
+    """The model.tar.gz of a training job: x / 2 + 2. These tests run in one process (--dist loadfile), so it is one."""
     return Endpoints(jobs).trained("half_plus_two")
 
 
@@ -41,19 +40,18 @@ def predictions(endpoint, body=BODY, **fields):
     return json.loads(reply.body.read())
 
 
-def test_a_trained_model_is_built_deployed_and_deleted(start, endpoints, sdk_environment):
+def test_a_trained_model_is_built_deployed_and_deleted(half_plus_two, endpoints, sdk_environment, monkeypatch):
+    from sagemaker.core.helper import session_helper
     from sagemaker.core.resources import Endpoint, EndpointConfig
     from sagemaker.serve import ModelBuilder
 
-    job = start(TRAIN.format(names=repr("half_plus_two")), files={"serving_models.py": MAKER.read_text()})
-    completed(sdk_environment, job)
+    monkeypatch.setattr(session_helper, "EP_LOGGER_POLL", 1)  # seconds; it would look at endpoint and log every 30
     name = sdk_environment.new_name("built")
     endpoints.names.append(name)
-    data = job.model_artifacts.s3_model_artifacts
-    builder = ModelBuilder(s3_model_data_url=data, image_uri=IMAGE, instance_type="ml.c5.large")
+    builder = ModelBuilder(s3_model_data_url=half_plus_two, image_uri=IMAGE, instance_type="ml.c5.large")
     model = builder.build()
-    assert model.primary_container.model_data_url == data
-    endpoint = builder.deploy(endpoint_name=name)  # which looks every 30 seconds, and prints the log
+    assert model.primary_container.model_data_url == half_plus_two
+    endpoint = builder.deploy(endpoint_name=name)
     assert endpoint.endpoint_status == "InService"
     assert predictions(endpoint) == {"predictions": [2.5, 3.0, 4.5]}
     assert predictions(endpoint, "1.0\n3.0\n", content_type="text/csv") == {"predictions": [2.5, 3.5]}

@@ -9,7 +9,8 @@ import tarfile
 import pytest
 
 from support.jobs import IMAGE, REGION, split_uri
-from support.sdk3_jobs import PLAIN_PYTHON, completed, start, trainer  # noqa: F401 (fixtures)
+from support.sdk3_jobs import PLAIN_PYTHON, completed, printed_lines, start, trainer  # noqa: F401 (fixtures)
+from support.sdk_jobs import said
 
 WAITING = """\
 import os, time
@@ -17,19 +18,6 @@ print("started", flush=True)
 while not os.path.exists("/opt/ml/model/never"):
     time.sleep(0.05)
 """
-
-
-def said(jobs, name, word, rank=1):
-    """The JSON value after `word` in the one line of the host that begins with it."""
-    found = [line for line in jobs.lines(name, rank) if line.startswith(word + " ")]
-    assert len(found) == 1, (found, jobs.lines(name, rank)[-30:])
-    return json.loads(found[0].split(" ", 1)[1])
-
-
-def printed_lines(caplog, name, rank=1):
-    """What the SDK's waiting printed of a host's output: it names the stream above each line."""
-    told = [record.getMessage().split(":\n", 1) for record in caplog.records]
-    return [parts[1] for parts in told if parts[0].startswith(f"{name}/algo-{rank}-")]
 
 
 # Keras on TensorFlow, with a package of requirements.txt, two channels, and all kinds of hyperparameters.
@@ -66,10 +54,9 @@ model.export(os.path.join(os.environ["SM_MODEL_DIR"], "1"), verbose=False)
 def test_train_that_waits_prints_the_jobs_lines(trainer, sdk_environment, tmp_path, caplog):
     from sagemaker.train.configs import InputData
 
-    (tmp_path / "near" / "deep").mkdir(parents=True)
+    (tmp_path / "near").mkdir()
     (tmp_path / "near" / "a.txt").write_text("from here")
     sdk_environment.put("far/b.txt", b"from there")
-    (tmp_path / "near" / "deep").rmdir()
     made = trainer(TRAIN, files={"requirements.txt": "colorama==0.4.6\n"}, code={"requirements": "requirements.txt"},
                    hyperparameters={"epochs": 3, "rate": 0.5, "name": "a b", "flag": True}, environment={"OWN": "x=y"})
     made.train(input_data_config=[InputData(channel_name="far", data_source=f"s3://{sdk_environment.bucket}/far"),
@@ -83,7 +70,7 @@ def test_train_that_waits_prints_the_jobs_lines(trainer, sdk_environment, tmp_pa
     assert printed == sdk_environment.lines(name), "every line once, in order"
     assert "[a line] of [brackets]" in printed
     hyperparameters = {"epochs": 3, "rate": 0.5, "name": "a b", "flag": True}
-    assert said(sdk_environment, name, "report") == {
+    assert said(sdk_environment, name, 1, "report") == {
         "arguments": hyperparameters, "hps": hyperparameters, "cwd": "/opt/ml/input/data/code", "colorama": "0.4.6",
         "channels": {"far": {"b.txt": "from there"}, "near": {"a.txt": "from here"}}, "environment": "x=y", "job": name,
         "host": "algo-1", "hosts": ["algo-1"], "script": "train.py", "gpus": "0"}
@@ -172,32 +159,7 @@ def test_commands_shell_scripts_and_archives_run(start, sdk_environment, tmp_pat
         assert line in sdk_environment.lines(job.training_job_name)
 
 
-# As users of version 3 do it, which has no `distribution` for TensorFlow: the cluster is made of SM_HOSTS.
-MIRRORED = """\
-import json, os
-hosts = json.loads(os.environ["SM_HOSTS"])
-os.environ["TF_CONFIG"] = json.dumps({
-    "cluster": {"worker": [host + ":8890" for host in hosts]},
-    "task": {"type": "worker", "index": hosts.index(os.environ["SM_CURRENT_HOST"])}})
-import tensorflow as tf
-strategy = tf.distribute.MultiWorkerMirroredStrategy()
-
-rank = hosts.index(os.environ["SM_CURRENT_HOST"])
-result = strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.constant(10.0 ** rank)), axis=None)
-print("report " + json.dumps({"hosts": hosts, "replicas": strategy.num_replicas_in_sync, "sum": float(result)}))
-"""
-
-
-def test_two_instances_form_a_tensorflow_cluster(start, sdk_environment, caplog):
-    job = start(MIRRORED, instances=2)
-    job.wait(logs=True, poll=1)
-    name = job.training_job_name
-    for rank in (1, 2):
-        assert said(sdk_environment, name, "report", rank) == {"hosts": ["algo-1", "algo-2"], "replicas": 2, "sum": 11.0}
-        assert any(line.startswith("report ") for line in printed_lines(caplog, name, rank))
-
-
-def test_groups_spot_checkpoints_metrics_tags_and_retries_are_honoured(start, trainer, sdk_environment):
+def test_groups_spot_checkpoints_metrics_tags_and_retries_are_honoured(trainer, sdk_environment):
     from sagemaker.core.shapes import InstanceGroup
     from sagemaker.train.configs import (CheckpointConfig, Compute, InputData, MetricDefinition, RetryStrategy,
                                          S3DataSource, StoppingCondition, Tag)

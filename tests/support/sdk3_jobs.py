@@ -55,3 +55,9 @@ def completed(jobs, job):
         raise AssertionError(jobs.lines(job.training_job_name)[-40:]) from failure
     assert job.training_job_status == "Completed"
     return job
+
+
+def printed_lines(caplog, name, rank=1):
+    """What the SDK's waiting printed of a host's output: it names the stream above each line."""
+    told = [record.getMessage().split(":\n", 1) for record in caplog.records]
+    return [parts[1] for parts in told if parts[0].startswith(f"{name}/algo-{rank}-")]

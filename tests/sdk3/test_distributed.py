@@ -1,11 +1,13 @@
-"""The MPI driver of version 3 of the unmodified SDK: sshd, paramiko, mpirun and mpi4py between real instances."""
+"""Jobs of several instances through version 3 of the unmodified SDK: a cluster of TensorFlow's, and the SDK's MPI driver
+with its sshd, paramiko, mpirun and mpi4py."""
 
 import json
 import re
 
 import pytest
 
-from support.sdk3_jobs import PLAIN_PYTHON, completed, start, trainer  # noqa: F401 (fixtures)
+from support.sdk3_jobs import PLAIN_PYTHON, completed, printed_lines, start, trainer  # noqa: F401 (fixtures)
+from support.sdk_jobs import said
 
 SCRIPT = """\
 import json, os, socket, sys
@@ -63,3 +65,28 @@ def test_a_process_that_fails_is_the_reason(start, mpi, sdk_environment):
     with pytest.raises(FailedStatusError, match=r'(?s)instance algo-1 failed.*ErrorMessage "rank 1: ValueError: enough"'):
         job.wait(poll=1)
     assert 'Command "mpirun --host algo-1:2,algo-2:2 -np 2 ' in job.failure_reason
+
+
+# As users of version 3 do it, which has no `distribution` for TensorFlow: the cluster is made of SM_HOSTS.
+MIRRORED = """\
+import json, os
+hosts = json.loads(os.environ["SM_HOSTS"])
+os.environ["TF_CONFIG"] = json.dumps({
+    "cluster": {"worker": [host + ":8890" for host in hosts]},
+    "task": {"type": "worker", "index": hosts.index(os.environ["SM_CURRENT_HOST"])}})
+import tensorflow as tf
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+
+rank = hosts.index(os.environ["SM_CURRENT_HOST"])
+result = strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.constant(10.0 ** rank)), axis=None)
+print("report " + json.dumps({"hosts": hosts, "replicas": strategy.num_replicas_in_sync, "sum": float(result)}))
+"""
+
+
+def test_two_instances_form_a_tensorflow_cluster(start, sdk_environment, caplog):
+    job = start(MIRRORED, instances=2)
+    job.wait(logs=True, poll=1)
+    name = job.training_job_name
+    for rank in (1, 2):
+        assert said(sdk_environment, name, rank, "report") == {"hosts": ["algo-1", "algo-2"], "replicas": 2, "sum": 11.0}
+        assert any(line.startswith("report ") for line in printed_lines(caplog, name, rank))
