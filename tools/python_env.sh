@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
 # Makes a private Python environment and prints its path: .sagebrush/python (the SDKs, uv; tools/requirements.txt) or,
-# for `tools/python_env.sh NAME`, .sagebrush/NAME (tools/requirements-NAME.txt): serving, peers, or peers-smoke. A second
-# run only compares a stamp. Needs python3 3.11 or 3.12 (SAGEBRUSH_PYTHON names another interpreter).
+# for `tools/python_env.sh NAME`, .sagebrush/NAME (tools/requirements-NAME.txt): serving, sdk3, peers, or peers-smoke. A
+# second run only compares a stamp. Needs python3 3.11 or 3.12 (SAGEBRUSH_PYTHON names another interpreter).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 home="$root/.sagebrush"
 case "${1:-}" in
   '') venv="$home/python" requirements="$root/tools/requirements.txt" overrides=() ;;
-  serving)
-    venv="$home/serving" requirements="$root/tools/requirements-serving.txt"
-    overrides=(--overrides "$root/tools/overrides-serving.txt")
+  serving | sdk3)
+    venv="$home/$1" requirements="$root/tools/requirements-$1.txt"
+    overrides=(--overrides "$root/tools/overrides-$1.txt")
     ;;
   peers | peers-smoke) venv="$home/$1" requirements="$root/tools/requirements-$1.txt" overrides=() ;;
-  *) echo "usage: tools/python_env.sh [serving|peers|peers-smoke]" >&2; exit 2 ;;
+  *) echo "usage: tools/python_env.sh [serving|sdk3|peers|peers-smoke]" >&2; exit 2 ;;
 esac
+# The SDK's version 3 takes seconds to import, and twice as many where no bytecode is written.
+compile=()
+[[ ${1:-} == sdk3 ]] && compile=(--compile-bytecode)
 python=${SAGEBRUSH_PYTHON:-python3}
 
 if ! version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null); then
@@ -72,7 +75,7 @@ rm -rf "$venv"
 run "$python" -m venv "$venv" || exit 1
 uv=$(grep -E '^uv==' "$root/tools/requirements.txt")
 run "$venv/bin/python" -m pip install -q --disable-pip-version-check "${certificates[@]}" "$uv" || exit 1
-run env -u VIRTUAL_ENV "$venv/bin/uv" pip install -q --python "$venv/bin/python" "${overrides[@]}" -r "$requirements" || exit 1
+run env -u VIRTUAL_ENV "$venv/bin/uv" pip install -q "${compile[@]}" --python "$venv/bin/python" "${overrides[@]}" -r "$requirements" || exit 1
 echo "$wanted" >"$venv/.stamp"
 rm -f "$log"
 echo "$venv"

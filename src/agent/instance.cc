@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "agent/failure_text.h"
+#include "agent/sdk_driver.h"
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -369,6 +370,7 @@ void Instance::Upload() {
   if (failed && status_.failure_reason.empty() && !status_.stopped) {
     Result<json::object> failure = Task("failure");
     std::string own = failure ? Flag(*failure, "text") : "";
+    if (RunsSdkDriver(command_) && IsSdkDriverText(own)) own.clear();
     FailWith(!own.empty() ? own : FailureText());
   }
   TakeModel();
@@ -379,6 +381,7 @@ std::string Instance::FailureText() const {
   ProgramEnd end{status_.exit_code, status_.signal, status_.out_of_memory, spec_.limits.memory_bytes};
   std::optional<MpiOutput::Failed> failed = mpi_output_.failed();
   if (!failed) {
+    if (RunsSdkDriver(command_)) return SdkDriverFailure(end, log_->tail(), command_);
     // mpirun ends as the process that failed first did.
     if (mpi_ && end.exit_code > 128 && end.exit_code <= 128 + SIGRTMAX) end.signal = end.exit_code - 128;
     return ProgramFailure(end, log_->tail(), command_, mpi_ && end.signal != 0 ? "a rank" : "");

@@ -33,7 +33,7 @@ class RemoteShell {
   struct Options {
     driver::InstanceFiles files;
     const driver::InstanceSpec* spec = nullptr;  // outlives this
-    std::vector<std::string> environment;        // of what is started here
+    std::vector<std::string> environment;        // of what is started here, under that of /etc/environment
   };
   // `init` starts programs and outlives this; `listener` is the socket inside the instance.
   RemoteShell(Options options, driver::ControlChannel& init, io::UniqueFd listener);

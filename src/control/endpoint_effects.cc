@@ -98,7 +98,7 @@ Result<driver::InstanceSpec> EndpointReconciler::PrepareInstance(const EndpointN
 
 // The image's environment and the command that serves in it.
 Result<void> EndpointReconciler::AddEnvironment(const std::string& image_uri, driver::InstanceSpec& spec) {
-  ImageRequest image{image_uri, false};
+  ImageRequest image{image_uri};
   TRY(ImageRecipe recipe, images_.Find(image_uri));
   EnvironmentCache::State state = images_.Ensure(image);
   if (state.phase == EnvironmentCache::State::Phase::kFailed) {

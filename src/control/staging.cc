@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <boost/json.hpp>
+
 #include "control/instance_groups.h"
 #include "control/training_job_request.h"
 #include "io/file.h"
@@ -10,6 +13,7 @@ namespace sagebrush::control {
 namespace fs = std::filesystem;
 namespace {
 
+namespace json = boost::json;
 namespace sm = gen::sagemaker;
 
 Error Unreadable(const std::string& what, const std::string& uri, const std::string& why) {
@@ -81,6 +85,19 @@ Result<void> StageInputs(objstore::ObjectStore& objects, const sm::CreateTrainin
     TRYV(StageSource(objects, *source, spec.source_archive));
   }
   return {};
+}
+
+bool BringsMpiDriver(objstore::ObjectStore& objects, const sm::CreateTrainingJobRequest& request) {
+  auto drivers = std::ranges::find(request.InputDataConfig, "sm_drivers", &sm::Channel::ChannelName);
+  if (drivers == request.InputDataConfig.end() || !drivers->DataSource.S3DataSource) return false;
+  Result<S3Uri> uri = ParseS3Uri(drivers->DataSource.S3DataSource->S3Uri);
+  if (!uri) return false;
+  std::string directory = uri->key.ends_with('/') ? uri->key : uri->key + "/";
+  // The settings are some lines, and an object as small as that is in memory.
+  Result<objstore::ObjectContent> settings = objects.Get(uri->bucket, directory + "distributed.json");
+  boost::system::error_code bad;
+  json::value value = settings ? json::parse(settings->inline_bytes, bad) : json::value();
+  return !bad && value.is_object() && value.get_object().contains("mpi_additional_options");
 }
 
 Result<void> CheckOutputBuckets(objstore::ObjectStore& objects, const sm::CreateTrainingJobRequest& request) {

@@ -16,6 +16,10 @@ namespace sagebrush::control {
 Result<void> StageInputs(objstore::ObjectStore& objects, const gen::sagemaker::CreateTrainingJobRequest& request,
                          const std::filesystem::path& directory, objstore::BlobOwner owner, driver::InstanceSpec& spec);
 
+// Whether the programs that version 3 of the SDK sends along (channel sm_drivers) run the script by MPI, which their
+// distributed.json tells. A channel that cannot be read brings none; staging says why.
+bool BringsMpiDriver(objstore::ObjectStore& objects, const gen::sagemaker::CreateTrainingJobRequest& request);
+
 // Why an object could not be linked, for a FailureReason.
 std::string WhyUnreadable(const Error& error);
 

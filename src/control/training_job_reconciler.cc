@@ -8,6 +8,7 @@
 #include "control/endpoint_reconciler.h"
 #include "control/instance_groups.h"
 #include "control/instance_spec.h"
+#include "control/staging.h"
 #include "control/training_job_request.h"
 
 namespace sagebrush::control {
@@ -286,8 +287,9 @@ Result<bool> TrainingJobReconciler::Execute(const JobName& job, const TrainingJo
                     action);
 }
 
-ImageRequest TrainingJobReconciler::ImageOf(const TrainingJobRecord& record) {
-  return {*record.request.AlgorithmSpecification->TrainingImage, EnablesMpi(record.request)};
+ImageRequest TrainingJobReconciler::ImageOf(const TrainingJobRecord& record) const {
+  bool driver = BringsMpiDriver(objects_, record.request);
+  return {*record.request.AlgorithmSpecification->TrainingImage, driver || EnablesMpi(record.request), driver};
 }
 
 // The making of an image is told in the log of host 1, before that host has anything to say itself.

@@ -75,7 +75,7 @@ class TrainingJobReconciler {
   Result<void> PublishArtifacts(const JobName& job, const TrainingJobRecord& record);
   Result<void> DestroyInstances(const JobName& job, const TrainingJobRecord& record);
   Result<void> FinishJob(const JobName& job);
-  static ImageRequest ImageOf(const TrainingJobRecord& record);
+  ImageRequest ImageOf(const TrainingJobRecord& record) const;
   void TellProgress(const JobName& job, const TrainingJobRecord& record, const std::vector<std::string>& progress);
   void WatchOutputs(const JobName& job, const TrainingJobRecord& record);
   std::vector<InstanceId> InstancesOf(const TrainingJobRecord& record) const;

@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::chrono::milliseconds kLockLook{100};
+// What the driver needs that the hosted images have: paramiko to look for the other hosts, mpi4py to start the script.
+constexpr std::string_view kMpiDriver[] = {"mpi4py>=4.1,<5", "paramiko>=3,<6"};
 
 std::string ContentHash(const ImageRecipe& recipe, const PythonInterpreter& python) {
   std::string text = "v2\n" + python.executable.string() + "\n" + python.version + "\n";
@@ -138,6 +140,8 @@ Result<driver::Environment> EnvironmentCache::Make(const ImageRequest& image) {
     recipe->requirements.insert(recipe->requirements.end(), recipe->mpi_requirements.begin(),
                                 recipe->mpi_requirements.end());
   }
+  if (image.mpi_driver)
+    recipe->requirements.insert(recipe->requirements.end(), std::begin(kMpiDriver), std::end(kMpiDriver));
   auto say = [this, &image](std::string line) { Tell(image, std::move(line)); };
   std::vector<PythonInterpreter> candidates = ByNearness(Interpreters(), recipe->python);
   if (candidates.empty()) {

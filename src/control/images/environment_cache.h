@@ -20,7 +20,8 @@ namespace sagebrush::control {
 // An image as one job uses it.
 struct ImageRequest {
   std::string uri;
-  bool mpi = false;  // with the packages for MPI
+  bool mpi = false;         // with the packages for MPI
+  bool mpi_driver = false;  // and with those that the SDK's own MPI driver (version 3) imports
 
   auto operator<=>(const ImageRequest&) const = default;
 };

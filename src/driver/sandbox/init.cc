@@ -24,6 +24,7 @@
 #include <map>
 
 #include "base/text.h"
+#include "driver/sandbox/login_environment.h"
 #include "driver/sandbox/netlink.h"
 #include "driver/sandbox/privileges.h"
 #include "driver/sandbox/user_namespace.h"
@@ -262,7 +263,7 @@ class Init {
       remotes_[child] = id;
     } else {
       EnterProgramState({streams[0].get(), streams[1].get(), streams[2].get()});
-      Exec(request);
+      Exec(request, true);
     }
   }
 
@@ -275,7 +276,7 @@ class Init {
     } else {
       int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
       EnterProgramState({null, plan_.log, plan_.log});
-      exec ? Exec(request) : RunTask(request);
+      exec ? Exec(request, false) : RunTask(request);
     }
   }
 
@@ -294,11 +295,18 @@ class Init {
     for (int signal : {SIGPIPE, SIGTERM, SIGINT, SIGHUP, SIGCHLD}) ::signal(signal, SIG_DFL);
   }
 
-  [[noreturn]] void Exec(const json::object& request) {
+  [[noreturn]] void Exec(const json::object& request, bool login) {
     if (Result<void> joined = plan_.cgroup->Join(); !joined) Die(joined.error().message);
     std::vector<std::string> argv_text, env_text;
     for (const json::value& item : request.at("argv").as_array()) argv_text.emplace_back(item.as_string());
     for (const json::value& item : request.at("env").as_array()) env_text.emplace_back(item.as_string());
+    std::string directory(request.at("cwd").as_string());
+    if (::chdir(directory.c_str()) != 0) Die("cannot enter " + directory + ": " + std::strerror(errno));
+    ::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+    if (Result<void> dropped = DropPrivileges(); !dropped) Die(dropped.error().message);
+    // A script may have removed the file.
+    Result<std::string> file = login ? io::ReadFile("/etc/environment") : "";
+    if (file) env_text = LoginEnvironment(std::move(env_text), *file);
     std::vector<char*> argv, env;
     for (std::string& text : argv_text) argv.push_back(text.data());
     for (std::string& text : env_text) {
@@ -307,10 +315,6 @@ class Init {
     }
     argv.push_back(nullptr);
     env.push_back(nullptr);
-    std::string directory(request.at("cwd").as_string());
-    if (::chdir(directory.c_str()) != 0) Die("cannot enter " + directory + ": " + std::strerror(errno));
-    ::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-    if (Result<void> dropped = DropPrivileges(); !dropped) Die(dropped.error().message);
     ::execvpe(argv[0], argv.data(), env.data());
     Die("cannot execute " + argv_text[0] + ": " + std::strerror(errno));
   }

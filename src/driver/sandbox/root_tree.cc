@@ -30,6 +30,7 @@ constexpr HiddenDirectory kAlwaysHidden[] = {
 // Where scripts running as root expect to create files; the directories belong to the instance, their content not.
 constexpr const char* kOwnedDirectories[] = {"/etc", "/opt", "/srv", "/mnt", "/usr/local", "/usr/local/bin"};
 constexpr const char* kRootlessOverlays[] = {"etc", "opt", "srv", "var", "mnt"};
+constexpr const char* kDaemonDirectory = "/usr/sbin";
 
 Result<void> MountFs(const char* type, const fs::path& target, unsigned long flags, const std::string& data) {
   if (data.size() >= 4096) return Fail(InvalidArgument("The data directory's path is too long for an overlay mount."));
@@ -126,7 +127,9 @@ Result<void> RootTree::PrepareEtc(const fs::path& etc) {
              std::to_string(host) + "\n";
   }
   for (const auto& [name, text] :
-       {std::pair{"hosts", hosts}, std::pair{"hostname", "algo-" + std::to_string(options_.spec->rank + 1) + "\n"}}) {
+       {std::pair{"hosts", hosts}, std::pair{"hostname", "algo-" + std::to_string(options_.spec->rank + 1) + "\n"},
+        // The SDK's MPI driver adds its variables to this one.
+        std::pair{"environment", std::string()}}) {
     TRYV(io::WriteFile(etc / name, text, 0644));
     if (::chown((etc / name).c_str(), options_.uid, options_.gid) != 0) {
       return Fail(FromErrno(errno, "cannot set the owner of /etc/" + std::string(name)));
@@ -147,6 +150,7 @@ Result<void> RootTree::PrepareUpper() {
       ::chmod((up / fs::path(hidden.path).relative_path()).c_str(), hidden.mode);
     }
     TRYV(io::MakeDirectories(up / "opt/ml"));
+    TRYV(PrepareDaemon());
     return PrepareEtc(up / "etc");
   }
   for (const HiddenDirectory& hidden : kAlwaysHidden) TRYV(MakeUpper(hidden.path, hidden.mode, true, true));
@@ -159,8 +163,23 @@ Result<void> RootTree::PrepareUpper() {
     if (fs::is_directory(fs::symlink_status(owned))) TRYV(MakeUpper(owned, 0755, false, true));
   }
   for (const char* plain : {"/opt/ml", "/proc", "/sys", "/dev"}) TRYV(MakeUpper(plain, 0755, false, false));
+  TRYV(PrepareDaemon());
   return PrepareEtc(up / "etc");
 }
+
+// The name by which the SDK's MPI driver starts its daemon leads to ours; the host's, if there is one, could not run.
+Result<void> RootTree::PrepareDaemon() {
+  std::error_code error;
+  fs::path daemon = options_.spec->commands / "sshd", place = kDaemonDirectory;
+  if (options_.spec->commands.empty() || !fs::is_regular_file(daemon, error)) return {};
+  if (!fs::is_directory(fs::symlink_status(place, error))) return {};
+  fs::path layer = options_.rootless ? DaemonLayer() : options_.files.root() / "up" / place.relative_path();
+  TRYV(options_.rootless ? io::MakeDirectories(layer) : MakeUpper(place, 0755, false, false));
+  if (::symlink(daemon.c_str(), (layer / "sshd").c_str()) == 0) return {};
+  return Fail(FromErrno(errno, "cannot make " + (place / "sshd").string()));
+}
+
+fs::path RootTree::DaemonLayer() const { return options_.files.root() / "layers" / "daemon"; }
 
 // Makes `path` in the upper layer, with those of its parents that are not there yet as copies of the host's. A parent
 // that an ordinary user could not pass becomes 0755 but opaque: passable, and nothing of the host is seen in it.
@@ -289,6 +308,10 @@ Result<void> RootTree::MountRootlessTree() {
                      .has_value();
     }
     if (!overlaid) TRYV(BindReadOnly(entry.path(), target));
+  }
+  if (fs::is_directory(DaemonLayer(), error)) {
+    TRYV(MountFs("overlay", Inside(kDaemonDirectory), MS_RDONLY | MS_NOSUID | MS_NODEV,
+                 "lowerdir=" + OverlayPath(DaemonLayer()) + ":" + kDaemonDirectory + ",userxattr"));
   }
   return HideRootless();
 }

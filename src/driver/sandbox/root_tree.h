@@ -41,6 +41,8 @@ class RootTree {
  private:
   Result<void> PrepareUpper();
   Result<void> PrepareEtc(const std::filesystem::path& etc);
+  Result<void> PrepareDaemon();
+  std::filesystem::path DaemonLayer() const;
   Result<void> MakeUpper(const std::filesystem::path& path, mode_t mode, bool opaque, bool owned);
   Result<std::filesystem::path> MakeMountPoint(const std::filesystem::path& path, bool directory);
   Result<void> MountRootOverlay();
