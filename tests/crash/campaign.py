@@ -111,7 +111,6 @@ def enumerate_passages(kind, scenario):
         names = log.read_text().split()  # nothing is left, so whatever is passed after the end is in the log, too
     finally:
         engine.destroy()
-        leaks.end_processes_of(engine.data_dir)
     passages = {}
     for name in names:
         passages[name] = passages.get(name, 0) + 1
@@ -149,4 +148,3 @@ def run_point(kind, point):
         return "agent" if log.read_text().split().count(point.name) >= point.passage else ""
     finally:
         engine.destroy()
-        leaks.end_processes_of(engine.data_dir)

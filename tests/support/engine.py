@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 
+from support import leaks
 from support.waiting import wait_until
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -144,4 +145,5 @@ class Engine:
                 self.kill()
                 raise AssertionError("the engine did not stop within 30 s of SIGTERM:\n" + self.log_tail())
         if self.owned_root:
+            leaks.end_instances_of(self.data_dir)
             shutil.rmtree(self.owned_root, ignore_errors=True)

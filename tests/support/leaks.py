@@ -1,5 +1,6 @@
 """What an engine may have left behind: processes, mounts, control groups, named network namespaces."""
 
+import hashlib
 import os
 import pathlib
 import signal
@@ -44,13 +45,33 @@ def _mounts_differ(pid):
         return False
 
 
-def end_processes_of(data_dir):
-    """After a test that failed: its instances would go on for ever."""
-    for pid in processes_of(data_dir):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # gone with another
+def end_instances_of(data_dir):
+    """At the very end of an engine of a test's own, above all of one that failed: instances outlive their engine, and
+    nobody else would ever end them and remove their control groups."""
+    def ended():
+        processes = processes_of(data_dir)
+        for pid in processes:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # gone with another
+        return not processes
+    wait_until(ended, SETTLE_SECONDS, f"the end of the processes of {data_dir}")
+    # The groups' names begin with what the driver makes of the directory of all instances.
+    own = hashlib.sha256(str(data_dir / "instances").encode()).hexdigest()[:8] + "."
+    for path, _, _ in os.walk(CGROUP_ROOT, topdown=False):
+        if any(part.startswith(own) for part in pathlib.Path(path).parts):
+            wait_until(lambda: _removed(path), SETTLE_SECONDS, f"the removal of {path}")
+
+
+def _removed(cgroup):
+    try:
+        os.rmdir(cgroup)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False  # its last process is still on its way out
+    return True
 
 
 def mounts_of(data_dir):

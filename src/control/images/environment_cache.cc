@@ -140,8 +140,9 @@ Result<driver::Environment> EnvironmentCache::Make(const ImageRequest& image) {
     recipe->requirements.insert(recipe->requirements.end(), recipe->mpi_requirements.begin(),
                                 recipe->mpi_requirements.end());
   }
-  if (image.mpi_driver)
+  if (image.mpi_driver) {
     recipe->requirements.insert(recipe->requirements.end(), std::begin(kMpiDriver), std::end(kMpiDriver));
+  }
   auto say = [this, &image](std::string line) { Tell(image, std::move(line)); };
   std::vector<PythonInterpreter> candidates = ByNearness(Interpreters(), recipe->python);
   if (candidates.empty()) {
