@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from support import leaks
+from support.endpoints import Endpoints
 from support.engine import Engine, free_environment
 from support.jobs import Jobs
 
@@ -60,8 +61,19 @@ def new_engine():
 
     yield make
     for engine in made:
-        engine.destroy()
-        leaks.assert_nothing_left(engine, [])
+        try:
+            engine.end()
+            leaks.assert_nothing_left(engine, [])
+        finally:
+            engine.destroy()
+
+
+@pytest.fixture(scope="module")
+def endpoints(jobs):
+    """The shared engine's endpoints; those that a module leaves are taken down at its end."""
+    made = Endpoints(jobs)
+    yield made
+    made.clean_up()
 
 
 @pytest.fixture

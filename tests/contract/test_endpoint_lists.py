@@ -5,18 +5,10 @@ import datetime
 import pytest
 from botocore.exceptions import ClientError
 
-from support.endpoints import Endpoints
 from support.jobs import REGION
 
 UNKNOWN = f"000000000000.dkr.ecr.{REGION}.amazonaws.com/nobody-knows:1"
 PAUSE = {"Delay": 1, "MaxAttempts": 60}
-
-
-@pytest.fixture(scope="module")
-def endpoints(jobs):
-    made = Endpoints(jobs)
-    yield made
-    made.clean_up()
 
 
 @pytest.fixture(scope="module")

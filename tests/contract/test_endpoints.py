@@ -20,13 +20,6 @@ THREES = {"predictions": [3.5, 4.0, 5.5]}
 
 
 @pytest.fixture(scope="module")
-def endpoints(jobs):
-    made = Endpoints(jobs)
-    yield made
-    made.clean_up()
-
-
-@pytest.fixture(scope="module")
 def half(endpoints):
     return endpoints.model(endpoints.trained("half_plus_two"))
 

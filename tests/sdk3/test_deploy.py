@@ -21,13 +21,6 @@ def output_handler(response, context):
 """
 
 
-@pytest.fixture
-def endpoints(sdk_environment):
-    made = Endpoints(sdk_environment)
-    yield made
-    made.clean_up()
-
-
 @pytest.fixture(scope="session")
 def half_plus_two(jobs):
     """The model.tar.gz of a training job: x / 2 + 2. These tests run in one process (--dist loadfile), so it is one."""

@@ -136,14 +136,18 @@ class Engine:
         """The whole environment of a client process, with nothing but `sagebrush env` to find the engine by."""
         return free_environment() | self.environment() | {"AWS_EC2_METADATA_DISABLED": "true"} | variables
 
-    def destroy(self):
-        """Ends the engine if it lives, and removes the data directory if it is this object's own."""
+    def end(self):
+        """Stops the engine if it lives; its instances go on."""
         if self.alive():
             try:
                 self.stop()
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise AssertionError("the engine did not stop within 30 s of SIGTERM:\n" + self.log_tail())
+
+    def destroy(self):
+        """Ends the engine and, if the data directory is this object's own, its instances and the directory."""
+        self.end()
         if self.owned_root:
             leaks.end_instances_of(self.data_dir)
             shutil.rmtree(self.owned_root, ignore_errors=True)
