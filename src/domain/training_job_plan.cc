@@ -40,8 +40,10 @@ std::string FailureOf(const std::vector<ObservedInstance>& instances, size_t ran
            " ended without an outcome (killed, or the machine restarted). Start the job again.";
   }
   if (instance.machine_failed) {
-    return CutReason("InternalServerError: instance " + host + " broke: " + instance.failure_reason +
-                     " Start the job again.");
+    const std::string& reason = instance.failure_reason;
+    return CutReason(
+        "InternalServerError: instance " + host + " broke: " + reason + (reason.ends_with('.') ? "" : ".") +
+        " Start the job again; if it happens every time, 'sagebrush doctor' tells what this machine lacks.");
   }
   return CutReason("AlgorithmError: " + (instances.size() > 1 ? "instance " + host + " failed: " : std::string()) +
                    instance.failure_reason);

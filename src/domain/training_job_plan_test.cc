@@ -207,7 +207,12 @@ TEST(TrainingJobPlan, ABrokenInstanceIsTheServicesFailure) {
   actual.instances[0] = {.phase = Phase::kEnded, .machine_failed = true, .failure_reason = "Its init died."};
   const std::vector<Action> failed = Plan({}, Started(), actual, 1300);
   EXPECT_EQ(Find<action::Decide>(failed)->outcome.failure_reason,
-            "InternalServerError: instance algo-1 broke: Its init died. Start the job again.");
+            "InternalServerError: instance algo-1 broke: Its init died. Start the job again; if it happens every time, "
+            "'sagebrush doctor' tells what this machine lacks.");
+  actual.instances[0].failure_reason = "cannot make a user namespace: Operation not permitted";
+  const std::vector<Action> refused = Plan({}, Started(), actual, 1300);
+  EXPECT_NE(Find<action::Decide>(refused)->outcome.failure_reason.find("not permitted. Start the job again"),
+            std::string::npos);
   EXPECT_TRUE(Has<action::BeginRestart>(Plan({.max_retries = 1}, Started(), actual, 1300)));
 }
 
