@@ -54,7 +54,7 @@ class Uploads:
     """Signed invocations, sent in as many steps as a test likes."""
 
     def __init__(self, endpoints, name):
-        self.jobs, self.name = endpoints.jobs, name
+        self.endpoints, self.jobs, self.name = endpoints, endpoints.jobs, name
         self.path = f"/endpoints/{name}/invocations"
 
     def begin(self, mark, body, secret=None, **headers):
@@ -78,9 +78,8 @@ class Uploads:
 
     def lines(self, mark):
         """What the container has printed of that invocation."""
-        group = f"/aws/sagemaker/Endpoints/{self.name}"
-        events = self.jobs.client("logs").filter_log_events(logGroupName=group, filterPattern=f'"{mark}"')["events"]
-        return [event["message"].split()[1:] for event in events]
+        lines = [line.split() for line in self.endpoints.logged(self.name)]
+        return [line[1:] for line in lines if line[0] == mark]
 
     def wait_for(self, mark, line):
         wait_until(lambda: line in self.lines(mark), LOG_DEADLINE, f"the container to say {line} of {mark}")

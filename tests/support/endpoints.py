@@ -161,9 +161,12 @@ class Endpoints:
 
     def logged(self, name):
         """What all instances of the endpoint have printed."""
-        group = f"/aws/sagemaker/Endpoints/{name}"
-        events = self.jobs.logs.filter_log_events(logGroupName=group)["events"]
-        return [event["message"] for event in events]
+        try:
+            pages = self.jobs.logs.get_paginator("filter_log_events").paginate(
+                logGroupName=f"/aws/sagemaker/Endpoints/{name}")
+            return [event["message"] for page in pages for event in page["events"]]
+        except self.jobs.logs.exceptions.ResourceNotFoundException:
+            return []  # nothing yet
 
     def delete(self, name):
         self.sagemaker.delete_endpoint(EndpointName=name)
