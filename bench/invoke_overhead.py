@@ -2,8 +2,8 @@
 
 Signatures are verified. One connection for the latency, eight for the throughput; the load generator runs in the
 instance's network for the direct calls. The figure is what the engine adds to the p50 of the digits CNN, whose run takes
-some 10 us: what is measured is the way there and back. ResNet50, which takes a core for 20 ms and more, shows what is left
-of that for a model of today's size; its request of 1.2 MB is passed on while it comes.
+about a tenth of a millisecond: what is measured is mostly the way there and back. ResNet50, with some 80 ms, shows what
+is left of that for a model of today's size; its request of more than a megabyte is passed on while it comes.
 """
 
 import statistics
