@@ -124,6 +124,10 @@ std::string ViolentEnd(const ProgramEnd& end) {
 
 }  // namespace
 
+void TakeShellSignal(ProgramEnd& end) {
+  if (end.exit_code > 128 && end.exit_code <= 128 + SIGRTMAX) end.signal = end.exit_code - 128;
+}
+
 std::string ProgramFailure(const ProgramEnd& end, const std::deque<std::string>& last_lines,
                            const std::vector<std::string>& command, const std::string& origin) {
   std::string message = LastWords(last_lines);

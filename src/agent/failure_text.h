@@ -17,6 +17,9 @@ struct ProgramEnd {
   int64_t memory_limit_bytes = 0;
 };
 
+// A shell, and mpirun, tell of a program's signal by an exit code: as the signal that it stands for.
+void TakeShellSignal(ProgramEnd& end);
+
 // The reason in the hosted toolkit's form: ExecuteUserScriptError, ExitCode, ErrorMessage "…", Command "…". The message
 // is the end of the program's own output: the exception of the last traceback, or a syntax error with its line, or
 // else the last lines; a signal is named. `origin` says which of several processes it was; "" for the program itself.

@@ -380,16 +380,10 @@ void Instance::Upload() {
 std::string Instance::FailureText() const {
   ProgramEnd end{status_.exit_code, status_.signal, status_.out_of_memory, spec_.limits.memory_bytes};
   std::optional<MpiOutput::Failed> failed = mpi_output_.failed();
-  if (!failed) {
-    if (RunsSdkDriver(command_)) return SdkDriverFailure(end, log_->tail(), command_);
-    // mpirun ends as the process that failed first did.
-    if (mpi_ && end.exit_code > 128 && end.exit_code <= 128 + SIGRTMAX) end.signal = end.exit_code - 128;
-    return ProgramFailure(end, log_->tail(), command_, mpi_ && end.signal != 0 ? "a rank" : "");
-  }
-  if (failed->signal != 0) end.signal = failed->signal;
-  std::string origin = "rank " + std::to_string(failed->rank);
-  if (!failed->host.empty()) origin += " on " + failed->host;
-  return ProgramFailure(end, failed->last_lines, command_, origin);
+  if (failed) return MpiOutput::FailureOf(*failed, end, command_);
+  if (RunsSdkDriver(command_)) return SdkDriverFailure(end, log_->tail(), command_);
+  if (mpi_) TakeShellSignal(end);  // mpirun ends as the process that failed first did
+  return ProgramFailure(end, log_->tail(), command_, mpi_ && end.signal != 0 ? "a rank" : "");
 }
 
 void Instance::TakeModel() {

@@ -12,17 +12,6 @@ namespace {
 constexpr size_t kKeptLines = 40, kKeptLineBytes = 2048;
 constexpr size_t kMaxProcesses = 4096;
 
-std::vector<std::string> Words(const std::string& text) {
-  std::vector<std::string> words;
-  size_t at = 0;
-  while ((at = text.find_first_not_of(" \t\r\n\v\f", at)) != std::string::npos) {
-    size_t end = std::min(text.find_first_of(" \t\r\n\v\f", at), text.size());
-    words.push_back(text.substr(at, end - at));
-    at = end;
-  }
-  return words;
-}
-
 // Of the custom options, --NCCL_DEBUG is the toolkit's own; all others are mpirun's.
 Result<void> TakeOptions(const std::string& text, MpiSettings& settings) {
   constexpr std::string_view kDebug = "--NCCL_DEBUG";
@@ -106,6 +95,17 @@ class Defaults {
 };
 
 }  // namespace
+
+std::vector<std::string> Words(const std::string& text) {
+  std::vector<std::string> words;
+  size_t at = 0;
+  while ((at = text.find_first_not_of(" \t\r\n\v\f", at)) != std::string::npos) {
+    size_t end = std::min(text.find_first_of(" \t\r\n\v\f", at), text.size());
+    words.push_back(text.substr(at, end - at));
+    at = end;
+  }
+  return words;
+}
 
 Result<std::optional<MpiSettings>> MpiOf(const driver::InstanceSpec& spec, const Hyperparameters& hyperparameters) {
   if (!UsesToolkit(spec) || !hyperparameters.Enabled("sagemaker_mpi_enabled")) return std::nullopt;
@@ -244,6 +244,13 @@ std::optional<MpiOutput::Failed> MpiOutput::failed() const {
   Failed failed{*rank, host == hosts_.end() ? "" : host->second, signal_, {}};
   if (lines != lines_.end()) failed.last_lines = lines->second;
   return failed;
+}
+
+std::string MpiOutput::FailureOf(const Failed& failed, ProgramEnd end, const std::vector<std::string>& command) {
+  if (failed.signal != 0) end.signal = failed.signal;
+  std::string origin = "rank " + std::to_string(failed.rank);
+  if (!failed.host.empty()) origin += " on " + failed.host;
+  return ProgramFailure(end, failed.last_lines, command, origin);
 }
 
 }  // namespace sagebrush::agent

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/failure_text.h"
 #include "agent/toolkit.h"
 #include "driver/driver.h"
 
@@ -33,6 +34,9 @@ std::vector<std::string> MpirunCommand(const driver::InstanceSpec& spec, const M
 // Why a job fails whose host 1 has no mpirun.
 std::string MissingMpirun();
 
+// The words of a command line or of options, without quotes having a meaning.
+std::vector<std::string> Words(const std::string& text);
+
 // Reads what mpirun prints: where each process runs, which one failed first, and what each one printed last. The lines
 // are those of `--display-map --tag-output`, in which processes may be mixed even within one line.
 class MpiOutput {
@@ -48,6 +52,8 @@ class MpiOutput {
   // The process that failed first: by mpirun's own word, which it sometimes loses as it ends (seen with 4.1.4), or else
   // the first one to print a traceback. nullopt when there is neither.
   std::optional<Failed> failed() const;
+  // As agent::ProgramFailure, of that process of `command`.
+  static std::string FailureOf(const Failed& failed, ProgramEnd end, const std::vector<std::string>& command);
 
  private:
   void TakeTagged(std::string_view line);

@@ -1,7 +1,5 @@
 #include "agent/sdk_driver.h"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <optional>
 
@@ -17,8 +15,6 @@ constexpr std::string_view kTraceback = "Traceback (most recent call last):";
 constexpr std::string_view kCommandFailed = "Command failed with exit code ";
 constexpr std::string_view kExecuting = "Executing command: ";
 constexpr std::string_view kInstalling = "Installing requirements";
-
-bool Contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 // What `set -x` of the drivers' shell script prints; its commands have two or more of the signs.
 bool IsShellTrace(std::string_view line) {
@@ -39,7 +35,7 @@ bool IsDriversTraceback(const std::vector<std::string>& lines, size_t at) {
   bool drivers = false;
   for (size_t i = at + 1; i < lines.size(); ++i) {
     if (lines[i].starts_with("  ")) {
-      drivers = drivers || Contains(lines[i], kDrivers);
+      drivers = drivers || lines[i].contains(kDrivers);
       continue;
     }
     return drivers && lines[i].starts_with("subprocess.CalledProcessError: ");
@@ -125,24 +121,16 @@ Output OutputOf(const std::deque<std::string>& last_lines) {
   return output;
 }
 
-std::vector<std::string> SplitAtSpaces(const std::string& text) {
-  std::vector<std::string> words;
-  for (std::string_view word : Split(text, ' ')) {
-    if (!word.empty()) words.emplace_back(word);
-  }
-  return words;
-}
-
 }  // namespace
 
 bool RunsSdkDriver(const std::vector<std::string>& command) {
-  return std::ranges::any_of(command, [](const std::string& part) { return Contains(part, kDrivers); });
+  return std::ranges::any_of(command, [](const std::string& part) { return part.contains(kDrivers); });
 }
 
 bool IsSdkDriverText(std::string_view failure) {
   size_t begin = std::min(failure.find_first_not_of(" \n"), failure.size());
   return failure.substr(begin).starts_with("Training Execution failed.") ||
-         (Contains(failure, kDrivers) && Contains(failure, "subprocess.CalledProcessError: "));
+         (failure.contains(kDrivers) && failure.contains("subprocess.CalledProcessError: "));
 }
 
 std::string SdkDriverFailure(ProgramEnd end, const std::deque<std::string>& last_lines,
@@ -150,20 +138,15 @@ std::string SdkDriverFailure(ProgramEnd end, const std::deque<std::string>& last
   Output output = OutputOf(last_lines);
   if (output.exit_code) end.exit_code = *output.exit_code;
   if (end.exit_code < 0) end.signal = -end.exit_code;
-  // The shell's way to tell of a signal.
-  if (end.exit_code > 128 && end.exit_code <= 128 + SIGRTMAX) end.signal = end.exit_code - 128;
+  TakeShellSignal(end);
   std::deque<std::string> lines(output.lines.begin(), output.lines.end());
   if (!output.requirements.empty()) return InstallFailure(output.requirements, end.exit_code, lines);
-  std::vector<std::string> ran = output.command.empty() ? command : SplitAtSpaces(output.command);
+  std::vector<std::string> ran = output.command.empty() ? command : Words(output.command);
   if (ran.empty() || ran.front() != "mpirun") return ProgramFailure(end, lines, ran);
   MpiOutput mpi;
   for (const std::string& line : lines) mpi.Take(line);
   std::optional<MpiOutput::Failed> failed = mpi.failed();
-  if (!failed) return ProgramFailure(end, lines, ran);
-  if (failed->signal != 0) end.signal = failed->signal;
-  std::string origin = "rank " + std::to_string(failed->rank);
-  if (!failed->host.empty()) origin += " on " + failed->host;
-  return ProgramFailure(end, failed->last_lines, ran, origin);
+  return failed ? MpiOutput::FailureOf(*failed, end, ran) : ProgramFailure(end, lines, ran);
 }
 
 }  // namespace sagebrush::agent

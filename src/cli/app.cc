@@ -38,8 +38,8 @@ stopped, 4 no engine answers, 5 refused, 64 wrong usage, 130 Ctrl-C.)help";
 struct Arguments {
   std::string data_dir, name, since, host;
   std::map<std::string, std::string> properties;  // flags of `serve` that were given
-  client::JobQuery query;
-  client::EndpointQuery endpoint_query;
+  client::ListQuery query;
+  client::ListQuery endpoint_query;
   client::Invocation invocation{.content_type = "application/json"};
   std::string file = "-", data;
   bool json = false, unset = false, explain = false, follow = false, timestamps = false, no_prefix = false,

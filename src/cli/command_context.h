@@ -20,6 +20,8 @@ struct CommandContext {
   const Clock& clock;
 };
 
+inline constexpr std::string_view kEngineFound = "sagebrush: the engine is back.";
+
 // A kind of thing that users name on the command line.
 struct NamedThings {
   std::string_view plural;        // "training jobs"

@@ -14,6 +14,8 @@ namespace {
 using client::Endpoint;
 
 constexpr int64_t kPollMs = 200;
+constexpr std::string_view kEngineLost =
+    "sagebrush: the engine does not answer; the endpoint goes on. Waiting for the engine …";
 
 int FailForEndpoint(CommandContext& context, const std::string& name, const Error& error) {
   auto newest = [](client::Transport& engine, size_t limit) {
@@ -32,9 +34,7 @@ Result<int> Repeat(CommandContext& context, Look look) {
     context.terminal.Flush();
     bool away = !goes_on && goes_on.error().kind == ErrorKind::kUnavailable;
     if (away != std::exchange(lost, away)) {
-      context.terminal.Note(
-          away ? "sagebrush: the engine does not answer; the endpoint goes on. Waiting for the engine …"
-               : "sagebrush: the engine is back.");
+      context.terminal.Note(std::string(away ? kEngineLost : kEngineFound));
     }
     if (!goes_on && !away) return Fail(std::move(goes_on).error());
     if (goes_on && !*goes_on) return kOk;
@@ -52,7 +52,7 @@ Result<bool> IsThere(CommandContext& context, const std::string& name) {
 
 }  // namespace
 
-int ListEndpoints(CommandContext& context, const client::EndpointQuery& query, bool json) {
+int ListEndpoints(CommandContext& context, const client::ListQuery& query, bool json) {
   auto names = client::ListEndpoints(context.engine, query);
   if (!names) return context.terminal.Fail(names.error());
   std::vector<Endpoint> endpoints;

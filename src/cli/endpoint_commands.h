@@ -10,7 +10,7 @@ namespace sagebrush::cli {
 
 // The commands about endpoints.
 
-int ListEndpoints(CommandContext& context, const client::EndpointQuery& query, bool json);
+int ListEndpoints(CommandContext& context, const client::ListQuery& query, bool json);
 int DescribeEndpoint(CommandContext& context, const std::string& name, bool json);
 
 // Prints what the instances have printed; with `follow`, goes on until Ctrl-C or the endpoint is gone. An engine that

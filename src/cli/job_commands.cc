@@ -18,7 +18,6 @@ using client::TrainingJob;
 
 constexpr std::string_view kEngineLost =
     "sagebrush: the engine does not answer; the job goes on. Waiting for the engine to come back …";
-constexpr std::string_view kEngineFound = "sagebrush: the engine is back.";
 
 int FailForJob(CommandContext& context, const std::string& name, const Error& error) {
   auto newest = [](client::Transport& engine, size_t limit) {
@@ -92,7 +91,7 @@ int Detached(CommandContext& context, const std::string& name, std::string_view 
 
 }  // namespace
 
-int ListJobs(CommandContext& context, const client::JobQuery& query, bool json) {
+int ListJobs(CommandContext& context, const client::ListQuery& query, bool json) {
   auto names = client::ListTrainingJobs(context.engine, query);
   if (!names) return context.terminal.Fail(names.error());
   std::vector<TrainingJob> jobs;

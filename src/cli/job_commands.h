@@ -11,7 +11,7 @@ namespace sagebrush::cli {
 
 // The commands about jobs.
 
-int ListJobs(CommandContext& context, const client::JobQuery& query, bool json);
+int ListJobs(CommandContext& context, const client::ListQuery& query, bool json);
 int DescribeJob(CommandContext& context, const std::string& name, bool json);
 
 // Follows the job's output until it ends; the exit code tells the outcome.

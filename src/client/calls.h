@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "client/transport.h"
 #include "wire/json.h"
@@ -23,6 +25,27 @@ Result<Reply> ReadReply(std::string_view body) {
 template <class Request>
 Result<std::string> CallSageMaker(Transport& transport, std::string_view name, const Request& request) {
   return transport.CallJson({"sagemaker", "SageMaker", name}, wire::ToJson(request));
+}
+
+// The names that a List operation gives, newest first, page by page. `entries` and `name` are the members of the reply
+// and of its entries that hold them.
+template <class Request, class Reply, class Entry>
+Result<std::vector<std::string>> ListNames(Transport& transport, std::string_view operation, const ListQuery& query,
+                                           std::vector<Entry> Reply::* entries, std::string Entry::* name) {
+  constexpr int64_t kPageSize = 100;
+  Request request{.SortBy = "CreationTime", .SortOrder = "Descending"};
+  if (!query.status.empty()) request.StatusEquals = query.status;
+  if (!query.name_contains.empty()) request.NameContains = query.name_contains;
+  std::vector<std::string> names;
+  while (names.size() < query.limit) {
+    request.MaxResults = std::min<int64_t>(kPageSize, static_cast<int64_t>(query.limit - names.size()));
+    TRY(std::string body, CallSageMaker(transport, operation, request));
+    TRY(Reply reply, ReadReply<Reply>(body));
+    for (Entry& entry : reply.*entries) names.push_back(std::move(entry.*name));
+    if (!reply.NextToken || reply.NextToken->empty()) break;
+    request.NextToken = std::move(reply.NextToken);
+  }
+  return names;
 }
 
 template <class Reply, class Request>

@@ -11,8 +11,6 @@ namespace {
 
 namespace sm = gen::sagemaker;
 
-constexpr int64_t kPageSize = 100;
-
 // The only input is a name, so a refused one is a name that no endpoint has.
 Error UnknownEndpoint(Error error, std::string_view name) {
   if (error.code != "ValidationException") return error;
@@ -49,20 +47,9 @@ Result<Endpoint> DescribeEndpoint(Transport& transport, std::string_view name) {
   return endpoint;
 }
 
-Result<std::vector<std::string>> ListEndpoints(Transport& transport, const EndpointQuery& query) {
-  sm::ListEndpointsInput request{.SortBy = "CreationTime", .SortOrder = "Descending"};
-  if (!query.status.empty()) request.StatusEquals = query.status;
-  if (!query.name_contains.empty()) request.NameContains = query.name_contains;
-  std::vector<std::string> names;
-  while (names.size() < query.limit) {
-    request.MaxResults = std::min<int64_t>(kPageSize, static_cast<int64_t>(query.limit - names.size()));
-    TRY(std::string body, CallSageMaker(transport, "ListEndpoints", request));
-    TRY(auto reply, ReadReply<sm::ListEndpointsOutput>(body));
-    for (sm::EndpointSummary& summary : reply.Endpoints) names.push_back(std::move(summary.EndpointName));
-    if (!reply.NextToken || reply.NextToken->empty()) break;
-    request.NextToken = std::move(reply.NextToken);
-  }
-  return names;
+Result<std::vector<std::string>> ListEndpoints(Transport& transport, const ListQuery& query) {
+  return ListNames<sm::ListEndpointsInput>(transport, "ListEndpoints", query, &sm::ListEndpointsOutput::Endpoints,
+                                           &sm::EndpointSummary::EndpointName);
 }
 
 Result<void> DeleteEndpoint(Transport& transport, std::string_view name) {

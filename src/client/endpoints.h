@@ -26,16 +26,10 @@ struct Endpoint {
   std::string json;  // the reply as it came
 };
 
-struct EndpointQuery {
-  std::string status;         // "" for any: Creating, InService, Updating, Failed, Deleting
-  std::string name_contains;  // "" for any
-  size_t limit = 20;          // the newest
-};
-
 // kNotFound for an endpoint that does not exist, also for a name that no endpoint can have.
 Result<Endpoint> DescribeEndpoint(Transport& transport, std::string_view name);
-// Names, newest first.
-Result<std::vector<std::string>> ListEndpoints(Transport& transport, const EndpointQuery& query);
+// Names, newest first. Statuses: Creating, InService, Updating, Failed, Deleting.
+Result<std::vector<std::string>> ListEndpoints(Transport& transport, const ListQuery& query);
 Result<void> DeleteEndpoint(Transport& transport, std::string_view name);
 
 // A stream an instance, also of those that are gone.

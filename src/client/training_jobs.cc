@@ -11,8 +11,6 @@ namespace {
 
 namespace sm = gen::sagemaker;
 
-constexpr int64_t kPageSize = 100;
-
 std::optional<int64_t> Ms(const std::optional<wire::Timestamp>& time) {
   if (!time) return std::nullopt;
   return time->ms;
@@ -93,22 +91,10 @@ Result<TrainingJob> DescribeTrainingJob(Transport& transport, std::string_view n
   return job;
 }
 
-Result<std::vector<std::string>> ListTrainingJobs(Transport& transport, const JobQuery& query) {
-  sm::ListTrainingJobsRequest request{.SortBy = "CreationTime", .SortOrder = "Descending"};
-  if (!query.status.empty()) request.StatusEquals = query.status;
-  if (!query.name_contains.empty()) request.NameContains = query.name_contains;
-  std::vector<std::string> names;
-  while (names.size() < query.limit) {
-    request.MaxResults = std::min<int64_t>(kPageSize, static_cast<int64_t>(query.limit - names.size()));
-    TRY(std::string body, CallSageMaker(transport, "ListTrainingJobs", request));
-    TRY(auto reply, ReadReply<sm::ListTrainingJobsResponse>(body));
-    for (sm::TrainingJobSummary& summary : reply.TrainingJobSummaries) {
-      names.push_back(std::move(summary.TrainingJobName));
-    }
-    if (!reply.NextToken || reply.NextToken->empty()) break;
-    request.NextToken = std::move(reply.NextToken);
-  }
-  return names;
+Result<std::vector<std::string>> ListTrainingJobs(Transport& transport, const ListQuery& query) {
+  return ListNames<sm::ListTrainingJobsRequest>(transport, "ListTrainingJobs", query,
+                                                &sm::ListTrainingJobsResponse::TrainingJobSummaries,
+                                                &sm::TrainingJobSummary::TrainingJobName);
 }
 
 Result<void> StopTrainingJob(Transport& transport, std::string_view name) {

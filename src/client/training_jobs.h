@@ -42,16 +42,10 @@ struct TrainingJob {
   int64_t DurationMs(int64_t now_ms) const;
 };
 
-struct JobQuery {
-  std::string status;         // "" for any: InProgress, Completed, Failed, Stopping, Stopped
-  std::string name_contains;  // "" for any
-  size_t limit = 20;          // the newest
-};
-
 // kNotFound for a job that does not exist, also for a name that no job can have.
 Result<TrainingJob> DescribeTrainingJob(Transport& transport, std::string_view name);
-// Names, newest first.
-Result<std::vector<std::string>> ListTrainingJobs(Transport& transport, const JobQuery& query);
+// Names, newest first. Statuses: InProgress, Completed, Failed, Stopping, Stopped.
+Result<std::vector<std::string>> ListTrainingJobs(Transport& transport, const ListQuery& query);
 Result<void> StopTrainingJob(Transport& transport, std::string_view name);
 
 // A stream a host.

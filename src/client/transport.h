@@ -15,6 +15,13 @@ struct Operation {
   std::string_view name;     // "DescribeTrainingJob"
 };
 
+// Which of the jobs, or of the endpoints.
+struct ListQuery {
+  std::string status;         // "" for any
+  std::string name_contains;  // "" for any
+  size_t limit = 20;          // the newest
+};
+
 // A request for an endpoint's model.
 struct Invocation {
   std::string endpoint, content_type, accept, variant;  // accept and variant: "" for none

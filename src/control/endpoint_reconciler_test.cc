@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <thread>
 
+#include "control/test_waiting.h"
 #include "driver/fake/fake_driver.h"
 
 namespace sagebrush::control {
@@ -125,14 +125,6 @@ class EndpointReconcilerTest : public testing::Test {
       return {};
     }));
     if (reconciler_ != nullptr) reconciler_->Wake(name_);
-  }
-  static bool Eventually(const std::function<bool()>& condition) {
-    auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
   }
   bool AwaitStatus(EndpointStatus status) {
     return Eventually([&] { return endpoints_->Get(name_)->status == status; });

@@ -5,10 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <thread>
-
 #include "control/instance_spec.h"
 #include "control/test_request.h"
+#include "control/test_waiting.h"
 #include "control/training_job_frontend.h"
 #include "control/training_job_reconciler.h"
 #include "driver/fake/fake_driver.h"
@@ -109,14 +108,6 @@ class ControlPlane {
   void Create(const gen::sagemaker::CreateTrainingJobRequest& request) { ASSERT_TRUE(frontend_->Create(request, "")); }
   gen::sagemaker::DescribeTrainingJobResponse Describe(const std::string& job) { return *frontend_->Describe({job}); }
 
-  static bool Eventually(const std::function<bool()>& condition) {
-    auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
   bool AwaitStatus(const std::string& job, const std::string& status) {
     return Eventually([&] { return Describe(job).TrainingJobStatus == status; });
   }

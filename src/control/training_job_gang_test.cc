@@ -33,7 +33,7 @@ driver::FakeScript ModelOfHost1(const driver::InstanceSpec& spec) {
 // The delay before the attempt passes, and no more time than that needs.
 bool AwaitNext(ControlPlane& plane, int attempt) {
   int64_t passed_ms = 0;
-  return ControlPlane::Eventually([&] {
+  return Eventually([&] {
     domain::TrainingJobState state = plane.jobs_->Get(JobName("job"))->state;
     bool delayed = state.attempt == attempt && attempt > 1 && !state.start_intended;
     if (delayed && passed_ms < 2000) {
@@ -87,7 +87,7 @@ TEST(TrainingJobGang, ALossStartsEveryHostAgainAndTheirStreamsGoOn) {
   ASSERT_TRUE(plane.AwaitSecondary("job", "Training"));
   for (int rank : {0, 1}) plane.machine_->Print(Instance(1, rank), "first attempt of " + std::to_string(rank));
   plane.machine_->Lose(Instance(1, 1));
-  ASSERT_TRUE(ControlPlane::Eventually([&] { return plane.machine_->stop_calls(Instance(1, 0)) == 1; }));
+  ASSERT_TRUE(Eventually([&] { return plane.machine_->stop_calls(Instance(1, 0)) == 1; }));
   EXPECT_EQ(plane.machine_->created(Instance(2, 1)), 0) << "the other host's program has not ended yet";
   plane.machine_->AdvanceTo(Instance(1, 0), Phase::kEnded);
   ASSERT_TRUE(AwaitNext(plane, 2));
@@ -233,7 +233,7 @@ TEST_F(Checkpointed, AFileIsStoredWhileTheProgramRunsOnceItIsQuiet) {
   ASSERT_TRUE(io::WriteFile(DirectoryOf(1) / "ckpt-1", "one"));
   ASSERT_TRUE(plane_.checkpoints_->Sync(Instance(1, 0)));
   EXPECT_FALSE(plane_.HasObject("ckpt/ckpt-1")) << "it may be half written";
-  ASSERT_TRUE(ControlPlane::Eventually([&] { return plane_.HasObject("ckpt/ckpt-1"); }));
+  ASSERT_TRUE(Eventually([&] { return plane_.HasObject("ckpt/ckpt-1"); }));
   EXPECT_EQ(plane_.Describe("job").SecondaryStatus, "Training");
 }
 
@@ -241,7 +241,7 @@ TEST_F(Checkpointed, TheNextAttemptFindsWhatWasQuietWhenTheInstanceWasLost) {
   plane_.Create(request_);
   ASSERT_TRUE(Start(1));
   ASSERT_TRUE(io::WriteFile(DirectoryOf(1) / "whole", "whole"));
-  ASSERT_TRUE(ControlPlane::Eventually([&] { return plane_.HasObject("ckpt/whole"); }));
+  ASSERT_TRUE(Eventually([&] { return plane_.HasObject("ckpt/whole"); }));
   ASSERT_TRUE(io::WriteFile(DirectoryOf(1) / "half", "ha"));
   plane_.machine_->Lose(Instance(1, 0));
   ASSERT_TRUE(Start(2));
@@ -256,7 +256,7 @@ TEST_F(Checkpointed, AProgramThatASignalEndedMayHaveBeenInTheMiddleOfAFile) {
   ASSERT_TRUE(Start(1));
   ASSERT_TRUE(io::WriteFile(DirectoryOf(1) / "half", "ha"));
   ASSERT_TRUE(plane_.frontend_->Stop({"job"}));
-  ASSERT_TRUE(ControlPlane::Eventually([&] { return plane_.machine_->stop_calls(Instance(1, 0)) == 1; }));
+  ASSERT_TRUE(Eventually([&] { return plane_.machine_->stop_calls(Instance(1, 0)) == 1; }));
   plane_.machine_->AdvanceTo(Instance(1, 0), Phase::kEnded);
   ASSERT_TRUE(plane_.AwaitStatus("job", "Stopped"));
   EXPECT_FALSE(plane_.HasObject("ckpt/half"));

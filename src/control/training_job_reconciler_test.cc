@@ -112,7 +112,7 @@ TEST(TrainingJobReconciler, StopEndsTheProgramAndKeepsItsModel) {
   plane.machine_->AdvanceTo(First("job"), Phase::kTraining);
   ASSERT_TRUE(plane.AwaitSecondary("job", "Training"));
   ASSERT_TRUE(plane.frontend_->Stop({"job"}));
-  ASSERT_TRUE(ControlPlane::Eventually([&] { return plane.machine_->stop_calls(First("job")) == 1; }));
+  ASSERT_TRUE(Eventually([&] { return plane.machine_->stop_calls(First("job")) == 1; }));
   plane.machine_->AdvanceTo(First("job"), Phase::kEnded);
   ASSERT_TRUE(plane.AwaitStatus("job", "Stopped"));
   EXPECT_TRUE(plane.HasObject("output/job/output/model.tar.gz"));
@@ -129,7 +129,7 @@ TEST(TrainingJobReconciler, TheTimeLimitStopsTheProgram) {
   ASSERT_TRUE(plane.AwaitSecondary("job", "Training"));
   EXPECT_EQ(plane.machine_->stop_calls(First("job")), 0);
   plane.clock_.Advance(3'600'000);
-  ASSERT_TRUE(ControlPlane::Eventually([&] { return plane.machine_->stop_calls(First("job")) == 1; }));
+  ASSERT_TRUE(Eventually([&] { return plane.machine_->stop_calls(First("job")) == 1; }));
   plane.machine_->AdvanceTo(First("job"), Phase::kEnded);
   ASSERT_TRUE(plane.AwaitStatus("job", "Stopped"));
   EXPECT_EQ(plane.Describe("job").SecondaryStatus, "MaxRuntimeExceeded");
@@ -230,7 +230,7 @@ TEST(TrainingJobReconciler, AFailedInstanceStopsItsPeers) {
   plane.Create(request);
   InstanceId peer = InstanceIdOf(JobName("job"), 1, 0);
   ASSERT_TRUE(plane.StartGang("job", 1, 2));
-  ASSERT_TRUE(ControlPlane::Eventually([&] { return plane.machine_->stop_calls(peer) >= 1; }));
+  ASSERT_TRUE(Eventually([&] { return plane.machine_->stop_calls(peer) >= 1; }));
   plane.machine_->AdvanceTo(peer, Phase::kEnded);
   ASSERT_TRUE(plane.AwaitStatus("job", "Failed"));
   EXPECT_EQ(plane.Describe("job").FailureReason, "AlgorithmError: instance algo-2 failed: OSError: disk");
@@ -251,7 +251,7 @@ TEST(TrainingJobReconciler, AFailedProgramStopsItsPeersBeforeItsArchivesAreMade)
   InstanceId peer = InstanceIdOf(JobName("job"), 1, 0), failing = InstanceIdOf(JobName("job"), 1, 1);
   ASSERT_TRUE(plane.StartGang("job", 1, 2));
   plane.machine_->AdvanceTo(failing, Phase::kUploading);
-  ASSERT_TRUE(ControlPlane::Eventually([&] { return plane.machine_->stop_calls(peer) >= 1; }));
+  ASSERT_TRUE(Eventually([&] { return plane.machine_->stop_calls(peer) >= 1; }));
   plane.machine_->AdvanceTo(peer, Phase::kEnded);
   plane.machine_->AdvanceTo(failing, Phase::kEnded);
   ASSERT_TRUE(plane.AwaitStatus("job", "Failed"));

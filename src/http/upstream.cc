@@ -50,16 +50,16 @@ asio::awaitable<Result<MessageParser>> ReadResponseHead(Transport& upstream, std
 Upstream::Upstream(const asio::any_io_executor& executor, io::UniqueFd connected)
     : transport_(std::make_shared<Transport>(Adopt(executor, std::move(connected)))) {}
 
-// An error only when the rest could not be read: a server may answer and close before it has read the whole request,
-// so a failure to write is no reason not to look for the answer.
-asio::awaitable<Result<void>> Upstream::SendRest(BodyReader& rest, Millis stall, Sending& sending) {
+// A server may answer and close before it has read the whole request, so a failure to write is no reason not to look
+// for the answer.
+asio::awaitable<Result<bool>> Upstream::SendRest(BodyReader& rest, Millis stall, Sending& sending) {
   while (true) {
     Result<std::string> piece = co_await rest.Read(kPiece);
     sending.broke = !piece;
     if (!piece) co_return Fail(std::move(piece).error());
-    if (piece->empty()) co_return Result<void>{};
+    if (piece->empty()) co_return true;
     Result<void> written = co_await transport_->Write(*piece, {}, stall);
-    if (!written) co_return Result<void>{};
+    if (!written) co_return false;
   }
 }
 
@@ -75,14 +75,16 @@ asio::awaitable<Result<Upstream::Reply>> Upstream::Exchange(const ClientRequest&
   size_t of_head = std::min(*first, rest_of_head.size());
   rest_of_head.remove_prefix(of_head);
   rest_of_body.remove_prefix(*first - of_head);
-  Result<void> written = co_await transport_->Write(rest_of_head, rest_of_body, stall);
-  if (written && rest != nullptr) CO_TRYV(co_await SendRest(*rest, stall, sending));
+  bool whole = (co_await transport_->Write(rest_of_head, rest_of_body, stall)).has_value();
+  if (whole && rest != nullptr) {
+    CO_TRY(whole, co_await SendRest(*rest, stall, sending));
+  }
   Result<MessageParser> parser = co_await ReadResponseHead(*transport_, buffer_, kHeadLimit, deadline);
   if (!parser) co_return Fail(std::move(parser).error());
   Reply reply{.head = parser->head(), .body = nullptr};
   bool has_body = request.method != "HEAD" && reply.head.status != 204 && reply.head.status != 304;
   bool until_eof = has_body && !reply.head.chunked && !reply.head.content_length;
-  keep_alive_ = reply.head.keep_alive && !until_eof;
+  keep_alive_ = whole && reply.head.keep_alive && !until_eof;
   reply.body = std::make_unique<MessageBody>(*transport_, buffer_, *std::move(parser), stall, until_eof);
   co_return reply;
 }

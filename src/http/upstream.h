@@ -38,11 +38,13 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
 
   // Between requests: whether the server has not closed the connection meanwhile.
   bool usable() { return !transport_->PeerGone(); }
-  // After a reply whose body was read to its end: whether another request may follow.
+  // After a reply whose body was read to its end: whether another request may follow. Not when the server answered
+  // before it had taken all of the last one, of which it would take the next for the rest.
   bool reusable() const { return keep_alive_; }
 
  private:
-  asio::awaitable<Result<void>> SendRest(BodyReader& rest, Millis stall, Sending& sending);
+  // Whether the server has taken all of it; an error only when the rest could not be read.
+  asio::awaitable<Result<bool>> SendRest(BodyReader& rest, Millis stall, Sending& sending);
 
   std::shared_ptr<Transport> transport_;
   std::string buffer_;
